@@ -1,0 +1,287 @@
+// Vector types in plain C++: the definition that the other vec_*.h files must equal bit for bit.
+// Included inside the namespace of one instruction set; nothing here may be visible to the linker elsewhere.
+#pragma once
+
+constexpr int LANES = 16; // output rows a matmul register holds
+
+struct F32x16 {
+  float v[16];
+};
+
+#define EACH for (int i = 0; i < 16; ++i)
+
+static inline F32x16 zero16() {
+  F32x16 r;
+  EACH r.v[i] = 0.0f;
+  return r;
+}
+
+static inline F32x16 all16(float x) {
+  F32x16 r;
+  EACH r.v[i] = x;
+  return r;
+}
+
+static inline F32x16 load16(const float* p) {
+  F32x16 r;
+  EACH r.v[i] = p[i];
+  return r;
+}
+
+static inline void store16(float* p, F32x16 a) { EACH p[i] = a.v[i]; }
+
+static inline float half_to_float(uint16_t h) {
+  const uint32_t sign = (uint32_t)(h >> 15) << 31, e = (h >> 10) & 31, m = h & 1023;
+  uint32_t u;
+  float f;
+  if (e == 31) {
+    u = sign | 0x7f800000u | (m << 13) | (m ? 0x400000u : 0); // quiets NaN, as vcvtph2ps does
+  } else if (e) {
+    u = sign | ((e + 112) << 23) | (m << 13);
+  } else {
+    f = (float)m * 5.9604644775390625e-8f; // 2^-24: subnormal halves are normal floats
+    memcpy(&u, &f, 4);
+    u |= sign;
+  }
+  memcpy(&f, &u, 4);
+  return f;
+}
+
+// Round to nearest even, as vcvtps2ph does.
+static inline uint16_t float_to_half(float f) {
+  uint32_t u;
+  memcpy(&u, &f, 4);
+  const uint32_t sign = (u >> 16) & 0x8000u;
+  u &= 0x7fffffffu;
+  if (u > 0x7f800000u) return (uint16_t)(sign | 0x7e00u | ((u >> 13) & 0x3ffu));
+  if (u >= 0x47800000u) return (uint16_t)(sign | 0x7c00u);
+  if (u < 0x38800000u) {
+    float a;
+    memcpy(&a, &u, 4);
+    a += 0.5f; // 0.5 has units of 2^-24, those of a subnormal half: the addition rounds
+    uint32_t r;
+    memcpy(&r, &a, 4);
+    return (uint16_t)(sign | (r - 0x3f000000u));
+  }
+  u += 0xc8000fffu + ((u >> 13) & 1); // rebias by -112 and round
+  return (uint16_t)(sign | (u >> 13));
+}
+
+static inline F32x16 load16_f16(const uint16_t* p) {
+  F32x16 r;
+  EACH r.v[i] = half_to_float(p[i]);
+  return r;
+}
+
+static inline void store16_f16(uint16_t* p, F32x16 a) { EACH p[i] = float_to_half(a.v[i]); }
+
+static inline float fma1(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+static inline float sqrt1(float a) { return __builtin_sqrtf(a); }
+
+static inline F32x16 fma16(F32x16 a, F32x16 b, F32x16 c) {
+  F32x16 r;
+  EACH r.v[i] = __builtin_fmaf(a.v[i], b.v[i], c.v[i]);
+  return r;
+}
+
+#define LANEWISE(name, expression)                       \
+  static inline F32x16 name(F32x16 a, F32x16 b) {        \
+    F32x16 r;                                            \
+    EACH r.v[i] = expression;                            \
+    return r;                                            \
+  }
+LANEWISE(add16, a.v[i] + b.v[i])
+LANEWISE(sub16, a.v[i] - b.v[i])
+LANEWISE(mul16, a.v[i] * b.v[i])
+LANEWISE(div16, a.v[i] / b.v[i])
+LANEWISE(max16, a.v[i] > b.v[i] ? a.v[i] : b.v[i]) // the second where either is NaN, as vmaxps
+LANEWISE(min16, a.v[i] < b.v[i] ? a.v[i] : b.v[i])
+#undef LANEWISE
+
+static inline F32x16 abs16(F32x16 a) {
+  F32x16 r;
+  EACH r.v[i] = __builtin_fabsf(a.v[i]);
+  return r;
+}
+
+static inline F32x16 neg16(F32x16 a) {
+  F32x16 r;
+  EACH r.v[i] = -a.v[i];
+  return r;
+}
+
+// To the nearest integer, ties to even; only for |x| < 2^22.
+static inline F32x16 round16(F32x16 a) {
+  F32x16 r;
+  EACH r.v[i] = (a.v[i] + 12582912.0f) - 12582912.0f;
+  return r;
+}
+
+// 2^n for whole n in [-126, 127].
+static inline F32x16 pow2_16(F32x16 n) {
+  F32x16 r;
+  EACH {
+    const uint32_t u = (uint32_t)((int32_t)n.v[i] + 127) << 23;
+    memcpy(&r.v[i], &u, 4);
+  }
+  return r;
+}
+
+// a where x >= limit, else b (b where x is NaN).
+static inline F32x16 select_ge16(F32x16 x, F32x16 limit, F32x16 a, F32x16 b) {
+  F32x16 r;
+  EACH r.v[i] = x.v[i] >= limit.v[i] ? a.v[i] : b.v[i];
+  return r;
+}
+
+// Sixteen int8 from whole floats in [-127, 127]; returns their sum.
+static inline int32_t store16_i8(int8_t* p, F32x16 a) {
+  int32_t sum = 0;
+  EACH {
+    const int32_t q = (int32_t)a.v[i];
+    p[i] = (int8_t)q;
+    sum += q;
+  }
+  return sum;
+}
+
+// --- matmul: lanes are output rows -------------------------------------------------------------------------
+
+struct F32xL {
+  float v[16];
+};
+struct I32xL {
+  int32_t v[16];
+};
+// Four codes of each row, [row][4].
+struct Codes {
+  uint8_t v[64];
+};
+
+static inline Codes load_codes(const uint8_t* p) {
+  Codes r;
+  memcpy(r.v, p, 64);
+  return r;
+}
+// (byte >> shift) & mask, shift in 0..7
+template <int SHIFT> static inline Codes bits(Codes c, uint8_t mask) {
+  for (int i = 0; i < 64; ++i) c.v[i] = (uint8_t)((c.v[i] >> SHIFT) & mask);
+  return c;
+}
+// (byte << shift) & mask
+template <int SHIFT> static inline Codes bits_up(Codes c, uint8_t mask) {
+  for (int i = 0; i < 64; ++i) c.v[i] = (uint8_t)((c.v[i] << SHIFT) & mask);
+  return c;
+}
+static inline Codes combine(Codes a, Codes b) {
+  for (int i = 0; i < 64; ++i) a.v[i] |= b.v[i];
+  return a;
+}
+
+// Exact sum of codes * activations over one 32-block or 16-block; BITS is the width of a code.
+template <int BITS> struct BlockSum {
+  int32_t v[16];
+  void clear() { EACH v[i] = 0; }
+  void add(Codes c, const int8_t* x, int) {
+    EACH for (int k = 0; k < 4; ++k) v[i] += (int32_t)c.v[i * 4 + k] * x[k];
+  }
+  I32xL value() const {
+    I32xL r;
+    EACH r.v[i] = v[i];
+    return r;
+  }
+};
+
+static inline F32xL zeroL() {
+  F32xL r;
+  EACH r.v[i] = 0.0f;
+  return r;
+}
+static inline F32xL allL(float x) {
+  F32xL r;
+  EACH r.v[i] = x;
+  return r;
+}
+static inline F32xL loadL(const float* p) {
+  F32xL r;
+  EACH r.v[i] = p[i];
+  return r;
+}
+static inline F32xL loadL_f16(const uint16_t* p) {
+  F32xL r;
+  EACH r.v[i] = half_to_float(p[i]);
+  return r;
+}
+// The even and odd elements of [row][2] bf16 as floats.
+static inline F32xL loadL_bf16_even(const uint16_t* p) {
+  F32xL r;
+  EACH {
+    const uint32_t u = (uint32_t)p[i * 2] << 16;
+    memcpy(&r.v[i], &u, 4);
+  }
+  return r;
+}
+static inline F32xL loadL_bf16_odd(const uint16_t* p) {
+  F32xL r;
+  EACH {
+    const uint32_t u = (uint32_t)p[i * 2 + 1] << 16;
+    memcpy(&r.v[i], &u, 4);
+  }
+  return r;
+}
+static inline void storeL(float* p, F32xL a) { EACH p[i] = a.v[i]; }
+static inline F32xL addL(F32xL a, F32xL b) {
+  EACH a.v[i] += b.v[i];
+  return a;
+}
+static inline F32xL mulL(F32xL a, F32xL b) {
+  EACH a.v[i] *= b.v[i];
+  return a;
+}
+static inline F32xL fmaL(F32xL a, F32xL b, F32xL c) {
+  EACH c.v[i] = __builtin_fmaf(a.v[i], b.v[i], c.v[i]);
+  return c;
+}
+// c - a * b, rounded once
+static inline F32xL fnmaL(F32xL a, F32xL b, F32xL c) {
+  EACH c.v[i] = __builtin_fmaf(-a.v[i], b.v[i], c.v[i]);
+  return c;
+}
+static inline F32xL to_floatL(I32xL a) {
+  F32xL r;
+  EACH r.v[i] = (float)a.v[i];
+  return r;
+}
+static inline I32xL zeroI() {
+  I32xL r;
+  EACH r.v[i] = 0;
+  return r;
+}
+static inline I32xL addI(I32xL a, I32xL b) {
+  EACH a.v[i] += b.v[i];
+  return a;
+}
+static inline I32xL addI(I32xL a, int32_t x) {
+  EACH a.v[i] += x;
+  return a;
+}
+static inline I32xL mulI(I32xL a, I32xL b) {
+  EACH a.v[i] *= b.v[i];
+  return a;
+}
+static inline I32xL mulI(I32xL a, int32_t x) {
+  EACH a.v[i] *= x;
+  return a;
+}
+static inline I32xL loadI_u8(const uint8_t* p) {
+  I32xL r;
+  EACH r.v[i] = p[i];
+  return r;
+}
+static inline I32xL loadI_i8(const int8_t* p) {
+  I32xL r;
+  EACH r.v[i] = p[i];
+  return r;
+}
+static inline void prefetch(const void*) {}
+#undef EACH
