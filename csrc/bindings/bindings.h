@@ -1,0 +1,9 @@
+// One bind function per room; each lives in the file of its name.
+#pragma once
+#include <pybind11/pybind11.h>
+
+namespace nextoken::bindings {
+
+void bind_errors(pybind11::module_& m);
+
+} // namespace nextoken::bindings

@@ -1,0 +1,7 @@
+// The native module: nextoken._native.
+#include "bindings.h"
+
+PYBIND11_MODULE(_native, m) {
+  m.doc() = "Native kernels, model, cache and readers of nextoken.";
+  nextoken::bindings::bind_errors(m);
+}
