@@ -1,1 +1,146 @@
+// AVX2, FMA and F16C: the operations of vec_scalar.h, two registers to sixteen lanes.
 #pragma once
+
+constexpr int LANES = 8; // output rows a matmul register holds
+
+struct F32x16 {
+  __m256 lo, hi;
+};
+
+static inline F32x16 zero16() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
+static inline F32x16 all16(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
+static inline F32x16 load16(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+static inline void store16(float* p, F32x16 a) {
+  _mm256_storeu_ps(p, a.lo);
+  _mm256_storeu_ps(p + 8, a.hi);
+}
+static inline F32x16 load16_f16(const uint16_t* p) {
+  return {_mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)p)), _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)(p + 8)))};
+}
+static inline void store16_f16(uint16_t* p, F32x16 a) {
+  _mm_storeu_si128((__m128i*)p, _mm256_cvtps_ph(a.lo, _MM_FROUND_TO_NEAREST_INT));
+  _mm_storeu_si128((__m128i*)(p + 8), _mm256_cvtps_ph(a.hi, _MM_FROUND_TO_NEAREST_INT));
+}
+static inline float fma1(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+static inline float sqrt1(float a) { return __builtin_sqrtf(a); }
+
+static inline F32x16 fma16(F32x16 a, F32x16 b, F32x16 c) {
+  return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
+}
+static inline F32x16 add16(F32x16 a, F32x16 b) { return {_mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi, b.hi)}; }
+static inline F32x16 sub16(F32x16 a, F32x16 b) { return {_mm256_sub_ps(a.lo, b.lo), _mm256_sub_ps(a.hi, b.hi)}; }
+static inline F32x16 mul16(F32x16 a, F32x16 b) { return {_mm256_mul_ps(a.lo, b.lo), _mm256_mul_ps(a.hi, b.hi)}; }
+static inline F32x16 div16(F32x16 a, F32x16 b) { return {_mm256_div_ps(a.lo, b.lo), _mm256_div_ps(a.hi, b.hi)}; }
+static inline F32x16 max16(F32x16 a, F32x16 b) { return {_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)}; }
+static inline F32x16 min16(F32x16 a, F32x16 b) { return {_mm256_min_ps(a.lo, b.lo), _mm256_min_ps(a.hi, b.hi)}; }
+static inline F32x16 abs16(F32x16 a) {
+  const __m256 sign = _mm256_set1_ps(-0.0f);
+  return {_mm256_andnot_ps(sign, a.lo), _mm256_andnot_ps(sign, a.hi)};
+}
+static inline F32x16 neg16(F32x16 a) {
+  const __m256 sign = _mm256_set1_ps(-0.0f);
+  return {_mm256_xor_ps(sign, a.lo), _mm256_xor_ps(sign, a.hi)};
+}
+static inline F32x16 round16(F32x16 a) {
+  const __m256 magic = _mm256_set1_ps(12582912.0f);
+  return {_mm256_sub_ps(_mm256_add_ps(a.lo, magic), magic), _mm256_sub_ps(_mm256_add_ps(a.hi, magic), magic)};
+}
+static inline __m256 pow2_8(__m256 n) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvttps_epi32(n), _mm256_set1_epi32(127)), 23));
+}
+static inline F32x16 pow2_16(F32x16 n) { return {pow2_8(n.lo), pow2_8(n.hi)}; }
+static inline F32x16 select_ge16(F32x16 x, F32x16 limit, F32x16 a, F32x16 b) {
+  return {_mm256_blendv_ps(b.lo, a.lo, _mm256_cmp_ps(x.lo, limit.lo, _CMP_GE_OQ)),
+          _mm256_blendv_ps(b.hi, a.hi, _mm256_cmp_ps(x.hi, limit.hi, _CMP_GE_OQ))};
+}
+static inline int32_t store16_i8(int8_t* p, F32x16 a) {
+  const __m256i lo = _mm256_cvttps_epi32(a.lo), hi = _mm256_cvttps_epi32(a.hi);
+  const __m256i sum8 = _mm256_add_epi32(lo, hi);
+  __m128i s = _mm_add_epi32(_mm256_castsi256_si128(sum8), _mm256_extracti128_si256(sum8, 1));
+  s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
+  s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1));
+  const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(lo, hi), 0xd8);
+  _mm_storeu_si128((__m128i*)p, _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
+  return _mm_cvtsi128_si32(s);
+}
+
+// --- matmul: lanes are output rows -------------------------------------------------------------------------
+
+using F32xL = __m256;
+using I32xL = __m256i;
+using Codes = __m256i; // four codes of each of eight rows, [row][4]
+
+static inline Codes load_codes(const uint8_t* p) { return _mm256_loadu_si256((const __m256i*)p); }
+template <int SHIFT> static inline Codes bits(Codes c, uint8_t mask) {
+  return _mm256_and_si256(_mm256_srli_epi16(c, SHIFT), _mm256_set1_epi8((char)mask));
+}
+template <int SHIFT> static inline Codes bits_up(Codes c, uint8_t mask) {
+  return _mm256_and_si256(_mm256_slli_epi16(c, SHIFT), _mm256_set1_epi8((char)mask));
+}
+static inline Codes combine(Codes a, Codes b) { return _mm256_or_si256(a, b); }
+
+static inline __m256i broadcast4(const int8_t* x) {
+  int32_t v;
+  memcpy(&v, x, 4);
+  return _mm256_set1_epi32(v);
+}
+static inline __m256i widen(__m256i pairs) { return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)); }
+
+// Products are summed in pairs of int16. A pair is at most 2 * (2^BITS - 1) * 127, so eight groups of 4-bit codes
+// (30,480), four of 5-bit ones (31,496) or two of 6-bit ones (32,004) fit before they must be widened.
+template <int BITS, int ZERO> struct BlockSum {
+  static constexpr int ROOM = BITS == 4 ? 8 : BITS == 5 ? 4 : 2;
+  __m256i narrow, wide;
+  int32_t start;
+  void clear(int32_t activation_sum) {
+    narrow = wide = _mm256_setzero_si256();
+    start = -ZERO * activation_sum;
+  }
+  template <int GROUP> void add(Codes c, const int8_t* x) {
+    narrow = _mm256_add_epi16(narrow, _mm256_maddubs_epi16(c, broadcast4(x)));
+    asm volatile("" : "+x"(narrow)); // keeps gcc from computing all products first and spilling them
+    if constexpr ((GROUP + 1) % ROOM == 0) {
+      wide = _mm256_add_epi32(wide, widen(narrow));
+      narrow = _mm256_setzero_si256();
+    }
+  }
+  I32xL value() const { return ZERO ? _mm256_add_epi32(wide, _mm256_set1_epi32(start)) : wide; }
+};
+
+// maddubs saturates at 255 * 127 * 2, so 8-bit codes are taken as signed: 2 * 128 * 127 = 32,512 fits.
+template <int ZERO> struct BlockSum<8, ZERO> {
+  static_assert(ZERO == 128, "8-bit codes are signed ones, xor 0x80");
+  __m256i wide;
+  void clear(int32_t) { wide = _mm256_setzero_si256(); }
+  template <int GROUP> void add(Codes c, const int8_t* x) {
+    const __m256i q = _mm256_xor_si256(c, _mm256_set1_epi8((char)0x80));
+    wide = _mm256_add_epi32(wide, widen(_mm256_maddubs_epi16(_mm256_abs_epi8(q), _mm256_sign_epi8(broadcast4(x), q))));
+    asm volatile("" : "+x"(wide));
+  }
+  I32xL value() const { return wide; }
+};
+
+static inline F32xL zeroL() { return _mm256_setzero_ps(); }
+static inline F32xL allL(float x) { return _mm256_set1_ps(x); }
+static inline F32xL loadL(const float* p) { return _mm256_loadu_ps(p); }
+static inline F32xL loadL_f16(const uint16_t* p) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)p)); }
+static inline F32xL loadL_bf16_even(const uint16_t* p) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_loadu_si256((const __m256i*)p), 16));
+}
+static inline F32xL loadL_bf16_odd(const uint16_t* p) {
+  return _mm256_castsi256_ps(_mm256_and_si256(_mm256_loadu_si256((const __m256i*)p), _mm256_set1_epi32((int)0xffff0000)));
+}
+static inline void storeL(float* p, F32xL a) { _mm256_storeu_ps(p, a); }
+static inline F32xL addL(F32xL a, F32xL b) { return _mm256_add_ps(a, b); }
+static inline F32xL mulL(F32xL a, F32xL b) { return _mm256_mul_ps(a, b); }
+static inline F32xL fmaL(F32xL a, F32xL b, F32xL c) { return _mm256_fmadd_ps(a, b, c); }
+static inline F32xL fnmaL(F32xL a, F32xL b, F32xL c) { return _mm256_fnmadd_ps(a, b, c); }
+static inline F32xL to_floatL(I32xL a) { return _mm256_cvtepi32_ps(a); }
+static inline I32xL zeroI() { return _mm256_setzero_si256(); }
+static inline I32xL allI(int32_t x) { return _mm256_set1_epi32(x); }
+static inline I32xL addI(I32xL a, I32xL b) { return _mm256_add_epi32(a, b); }
+static inline I32xL mulI(I32xL a, I32xL b) { return _mm256_mullo_epi32(a, b); }
+static inline I32xL mulI_u8_i16(I32xL a, I32xL b) { return _mm256_madd_epi16(a, b); }
+static inline I32xL loadI_u8(const uint8_t* p) { return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)p)); }
+static inline I32xL loadI_i8(const int8_t* p) { return _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i*)p)); }
+static inline void prefetch(const void* p) { _mm_prefetch((const char*)p, _MM_HINT_T0); }

@@ -1,1 +1,98 @@
+// AVX-512 F, BW, VL, DQ and VNNI: the operations of vec_scalar.h, one register to sixteen lanes.
 #pragma once
+
+constexpr int LANES = 16; // output rows a matmul register holds
+
+struct F32x16 {
+  __m512 v;
+};
+
+static inline F32x16 zero16() { return {_mm512_setzero_ps()}; }
+static inline F32x16 all16(float x) { return {_mm512_set1_ps(x)}; }
+static inline F32x16 load16(const float* p) { return {_mm512_loadu_ps(p)}; }
+static inline void store16(float* p, F32x16 a) { _mm512_storeu_ps(p, a.v); }
+static inline F32x16 load16_f16(const uint16_t* p) {
+  return {_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)p))};
+}
+static inline void store16_f16(uint16_t* p, F32x16 a) {
+  _mm256_storeu_si256((__m256i*)p, _mm512_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+static inline float fma1(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+static inline float sqrt1(float a) { return __builtin_sqrtf(a); }
+
+static inline F32x16 fma16(F32x16 a, F32x16 b, F32x16 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+static inline F32x16 add16(F32x16 a, F32x16 b) { return {_mm512_add_ps(a.v, b.v)}; }
+static inline F32x16 sub16(F32x16 a, F32x16 b) { return {_mm512_sub_ps(a.v, b.v)}; }
+static inline F32x16 mul16(F32x16 a, F32x16 b) { return {_mm512_mul_ps(a.v, b.v)}; }
+static inline F32x16 div16(F32x16 a, F32x16 b) { return {_mm512_div_ps(a.v, b.v)}; }
+static inline F32x16 max16(F32x16 a, F32x16 b) { return {_mm512_max_ps(a.v, b.v)}; }
+static inline F32x16 min16(F32x16 a, F32x16 b) { return {_mm512_min_ps(a.v, b.v)}; }
+static inline F32x16 abs16(F32x16 a) { return {_mm512_abs_ps(a.v)}; }
+static inline F32x16 neg16(F32x16 a) { return {_mm512_xor_ps(a.v, _mm512_set1_ps(-0.0f))}; }
+static inline F32x16 round16(F32x16 a) {
+  const __m512 magic = _mm512_set1_ps(12582912.0f);
+  return {_mm512_sub_ps(_mm512_add_ps(a.v, magic), magic)};
+}
+static inline F32x16 pow2_16(F32x16 n) {
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(_mm512_cvttps_epi32(n.v), _mm512_set1_epi32(127)), 23))};
+}
+static inline F32x16 select_ge16(F32x16 x, F32x16 limit, F32x16 a, F32x16 b) {
+  return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(x.v, limit.v, _CMP_GE_OQ), b.v, a.v)};
+}
+static inline int32_t store16_i8(int8_t* p, F32x16 a) {
+  const __m512i q = _mm512_cvttps_epi32(a.v);
+  _mm_storeu_si128((__m128i*)p, _mm512_cvtepi32_epi8(q));
+  return _mm512_reduce_add_epi32(q);
+}
+
+// --- matmul: lanes are output rows -------------------------------------------------------------------------
+
+using F32xL = __m512;
+using I32xL = __m512i;
+using Codes = __m512i; // four codes of each of sixteen rows, [row][4]
+
+static inline Codes load_codes(const uint8_t* p) { return _mm512_loadu_si512(p); }
+template <int SHIFT> static inline Codes bits(Codes c, uint8_t mask) {
+  return _mm512_and_si512(_mm512_srli_epi16(c, SHIFT), _mm512_set1_epi8((char)mask));
+}
+template <int SHIFT> static inline Codes bits_up(Codes c, uint8_t mask) {
+  return _mm512_and_si512(_mm512_slli_epi16(c, SHIFT), _mm512_set1_epi8((char)mask));
+}
+static inline Codes combine(Codes a, Codes b) { return _mm512_or_si512(a, b); }
+
+// The zero point is the accumulator's start: it costs nothing.
+template <int BITS, int ZERO> struct BlockSum {
+  __m512i sum;
+  void clear(int32_t activation_sum) { sum = _mm512_set1_epi32(-ZERO * activation_sum); }
+  template <int GROUP> void add(Codes c, const int8_t* x) {
+    int32_t v;
+    memcpy(&v, x, 4);
+    sum = _mm512_dpbusd_epi32(sum, c, _mm512_set1_epi32(v));
+  }
+  I32xL value() const { return sum; }
+};
+
+static inline F32xL zeroL() { return _mm512_setzero_ps(); }
+static inline F32xL allL(float x) { return _mm512_set1_ps(x); }
+static inline F32xL loadL(const float* p) { return _mm512_loadu_ps(p); }
+static inline F32xL loadL_f16(const uint16_t* p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)p)); }
+static inline F32xL loadL_bf16_even(const uint16_t* p) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_loadu_si512(p), 16));
+}
+static inline F32xL loadL_bf16_odd(const uint16_t* p) {
+  return _mm512_castsi512_ps(_mm512_and_si512(_mm512_loadu_si512(p), _mm512_set1_epi32((int)0xffff0000)));
+}
+static inline void storeL(float* p, F32xL a) { _mm512_storeu_ps(p, a); }
+static inline F32xL addL(F32xL a, F32xL b) { return _mm512_add_ps(a, b); }
+static inline F32xL mulL(F32xL a, F32xL b) { return _mm512_mul_ps(a, b); }
+static inline F32xL fmaL(F32xL a, F32xL b, F32xL c) { return _mm512_fmadd_ps(a, b, c); }
+static inline F32xL fnmaL(F32xL a, F32xL b, F32xL c) { return _mm512_fnmadd_ps(a, b, c); }
+static inline F32xL to_floatL(I32xL a) { return _mm512_cvtepi32_ps(a); }
+static inline I32xL zeroI() { return _mm512_setzero_si512(); }
+static inline I32xL allI(int32_t x) { return _mm512_set1_epi32(x); }
+static inline I32xL addI(I32xL a, I32xL b) { return _mm512_add_epi32(a, b); }
+static inline I32xL mulI(I32xL a, I32xL b) { return _mm512_mullo_epi32(a, b); }
+static inline I32xL mulI_u8_i16(I32xL a, I32xL b) { return _mm512_madd_epi16(a, b); }
+static inline I32xL loadI_u8(const uint8_t* p) { return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i*)p)); }
+static inline I32xL loadI_i8(const int8_t* p) { return _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i*)p)); }
+static inline void prefetch(const void* p) { _mm_prefetch((const char*)p, _MM_HINT_T0); }

@@ -178,11 +178,12 @@ static inline Codes combine(Codes a, Codes b) {
   return a;
 }
 
-// Exact sum of codes * activations over one 32-block or 16-block; BITS is the width of a code.
-template <int BITS> struct BlockSum {
+// Exact sum of (code - ZERO) * activation over one 32-block or 16-block, GROUP by group of four; BITS is the
+// width of a code. `activation_sum` is the sum of the activations of the block.
+template <int BITS, int ZERO> struct BlockSum {
   int32_t v[16];
-  void clear() { EACH v[i] = 0; }
-  void add(Codes c, const int8_t* x, int) {
+  void clear(int32_t activation_sum) { EACH v[i] = -ZERO * activation_sum; }
+  template <int GROUP> void add(Codes c, const int8_t* x) {
     EACH for (int k = 0; k < 4; ++k) v[i] += (int32_t)c.v[i * 4 + k] * x[k];
   }
   I32xL value() const {
@@ -257,22 +258,21 @@ static inline I32xL zeroI() {
   EACH r.v[i] = 0;
   return r;
 }
+static inline I32xL allI(int32_t x) {
+  I32xL r;
+  EACH r.v[i] = x;
+  return r;
+}
 static inline I32xL addI(I32xL a, I32xL b) {
   EACH a.v[i] += b.v[i];
-  return a;
-}
-static inline I32xL addI(I32xL a, int32_t x) {
-  EACH a.v[i] += x;
   return a;
 }
 static inline I32xL mulI(I32xL a, I32xL b) {
   EACH a.v[i] *= b.v[i];
   return a;
 }
-static inline I32xL mulI(I32xL a, int32_t x) {
-  EACH a.v[i] *= x;
-  return a;
-}
+// a in 0..255 and b in int16
+static inline I32xL mulI_u8_i16(I32xL a, I32xL b) { return mulI(a, b); }
 static inline I32xL loadI_u8(const uint8_t* p) {
   I32xL r;
   EACH r.v[i] = p[i];
