@@ -9,7 +9,7 @@ namespace nextoken::cpu::avx2 {
 
 #include "vec_avx2.h"
 
-extern const KernelTable table;
-const KernelTable table = {"avx2"};
+constexpr const char* ISA_NAME = "avx2";
+#include "table.inl"
 
 } // namespace nextoken::cpu::avx2

@@ -9,7 +9,7 @@ namespace nextoken::cpu::avx512 {
 
 #include "vec_avx512.h"
 
-extern const KernelTable table;
-const KernelTable table = {"avx512"};
+constexpr const char* ISA_NAME = "avx512";
+#include "table.inl"
 
 } // namespace nextoken::cpu::avx512

@@ -8,7 +8,7 @@ namespace nextoken::cpu::scalar {
 
 #include "vec_scalar.h"
 
-extern const KernelTable table;
-const KernelTable table = {"scalar"};
+constexpr const char* ISA_NAME = "scalar";
+#include "table.inl"
 
 } // namespace nextoken::cpu::scalar
