@@ -1,0 +1,31 @@
+// Owned memory: aligned, zeroed, and given back to the system as soon as it is freed.
+#pragma once
+#include <cstdint>
+
+namespace nextoken {
+
+/// 64-byte aligned zeros; from 1 MiB on in huge pages where the system has them.
+/// Throws OutOfMemory with `what` and the number of bytes.
+class Buffer {
+ public:
+  Buffer() = default;
+  Buffer(int64_t bytes, const char* what);
+  Buffer(Buffer&& other) noexcept;
+  Buffer& operator=(Buffer&& other) noexcept;
+  ~Buffer();
+
+  uint8_t* data() const { return data_; }
+  int64_t size() const { return size_; }
+  template <class T> T* as() const { return reinterpret_cast<T*>(data_); }
+
+ private:
+  uint8_t* data_ = nullptr;
+  int64_t size_ = 0;
+  void* mapping_ = nullptr; // start of what was mapped, before alignment; null if allocated
+  int64_t mapped_ = 0;
+};
+
+/// Throws OutOfMemory if `bytes` more can not fit: the machine's available memory and the cgroup's limit are asked.
+void require_memory(int64_t bytes, const char* what);
+
+} // namespace nextoken
