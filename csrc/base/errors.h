@@ -43,6 +43,16 @@ struct ClosedError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// A model used in a child of the process that loaded it.
+struct ForkedError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// The caller's cancel event was set.
+struct CancelledError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
 /// A system call on `path` failed with `code` (errno).
 struct FileError : std::runtime_error {
   FileError(int code, std::string path) : std::runtime_error(path), code(code), path(std::move(path)) {}

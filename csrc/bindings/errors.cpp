@@ -35,6 +35,10 @@ void translate(std::exception_ptr p) {
     raise("NumericalError", e.what());
   } catch (const ClosedError& e) {
     raise("ClosedError", e.what());
+  } catch (const CancelledError& e) {
+    raise("Cancelled", e.what());
+  } catch (const ForkedError& e) {
+    PyErr_SetString(PyExc_RuntimeError, e.what());
   } catch (const FileError& e) {
     // OSError(errno, text, filename) picks FileNotFoundError, PermissionError and the like by itself.
     const py::object error = py::reinterpret_borrow<py::object>(PyExc_OSError)(e.code, std::strerror(e.code), e.path);

@@ -73,3 +73,7 @@ class NumericalError(Error, ArithmeticError):
 
 class ClosedError(Error, RuntimeError):
     """The model or session was closed."""
+
+
+class Cancelled(Error):
+    """The call was stopped by its `cancel` event; nothing of it remains."""

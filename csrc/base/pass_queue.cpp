@@ -1,0 +1,47 @@
+#include "base/pass_queue.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <string>
+
+#include "base/errors.h"
+
+namespace nextoken {
+
+PassQueue::PassQueue() : owner_((int)getpid()) {}
+
+PassQueue::Turn::Turn(PassQueue& queue, Poll* poll) : queue_(queue) {
+  // Before any lock: one held by another thread at the fork is never released in the child.
+  if ((int)getpid() != queue.owner_) {
+    throw ForkedError("this model was created in process " + std::to_string(queue.owner_) +
+                      " and can not be used in its forked child " + std::to_string(getpid()) +
+                      "; load it in the child, or start the child with the 'spawn' method");
+  }
+  std::unique_lock<std::mutex> lock(queue.mutex_);
+  const uint64_t ticket = queue.next_ticket_++;
+  queue.waiting_.push_back(ticket);
+  while (queue.waiting_.front() != ticket) {
+    queue.changed_.wait_for(lock, std::chrono::milliseconds(20));
+    if (queue.waiting_.front() == ticket || !poll) continue;
+    lock.unlock();
+    try {
+      (*poll)();
+    } catch (...) {
+      lock.lock();
+      queue.waiting_.erase(std::find(queue.waiting_.begin(), queue.waiting_.end(), ticket));
+      queue.changed_.notify_all();
+      throw;
+    }
+    lock.lock();
+  }
+}
+
+PassQueue::Turn::~Turn() {
+  std::lock_guard<std::mutex> lock(queue_.mutex_);
+  queue_.waiting_.pop_front();
+  queue_.changed_.notify_all();
+}
+
+} // namespace nextoken

@@ -1,0 +1,57 @@
+#include "model/spec.h"
+
+#include <cmath>
+#include <string>
+
+#include "base/errors.h"
+
+namespace nextoken {
+namespace {
+
+void require(bool ok, const char* field, const std::string& expected) {
+  if (!ok) throw FormatError(std::string(field) + ": " + expected, field);
+}
+
+void require_count(int64_t value, int64_t limit, const char* field) {
+  require(value >= 1 && value <= limit, field,
+          "must be from 1 to " + std::to_string(limit) + ", not " + std::to_string(value));
+}
+
+void require_positive(double value, const char* field) {
+  require(std::isfinite(value) && value > 0, field, "must be a positive number, not " + std::to_string(value));
+}
+
+void require_cap(double value, const char* field) {
+  require(std::isfinite(value) && value >= 0, field, "must be zero or positive, not " + std::to_string(value));
+}
+
+} // namespace
+
+void validate(const Spec& s) {
+  // The limits keep every product of two sizes far inside int64.
+  constexpr int64_t WIDE = int64_t{1} << 24;
+  require_count(s.n_layers(), 4096, "n_layers");
+  require_count(s.n_ctx, int64_t{1} << 31, "n_ctx");
+  require_count(s.vocab_size, int64_t{1} << 26, "vocab_size");
+  require_count(s.hidden_size, WIDE, "hidden_size");
+  require_count(s.ffn_size, WIDE, "ffn_size");
+  require_count(s.n_heads, 65536, "n_heads");
+  require_count(s.n_kv_heads, 65536, "n_kv_heads");
+  require_count(s.head_dim, 65536, "head_dim");
+  require(s.n_heads % s.n_kv_heads == 0, "n_kv_heads",
+          std::to_string(s.n_kv_heads) + " does not divide n_heads, " + std::to_string(s.n_heads));
+  require(s.n_rot >= 0 && s.n_rot <= s.head_dim && s.n_rot % 2 == 0, "n_rot",
+          "must be even and at most head_dim, " + std::to_string(s.head_dim) + ", not " + std::to_string(s.n_rot));
+  require_positive(s.norm_eps, "norm_eps");
+  require_positive(s.embedding_scale, "embedding_scale");
+  require_positive(s.attention_scale, "attention_scale");
+  require_cap(s.attention_soft_cap, "attention_soft_cap");
+  require_cap(s.logit_soft_cap, "logit_soft_cap");
+  for (const LayerSpec& layer : s.layers) {
+    require_positive(layer.rope_theta, "rope_theta");
+    require_positive(layer.rope_factor, "rope_factor");
+    require(layer.window >= 0, "window", "must not be negative");
+  }
+}
+
+} // namespace nextoken

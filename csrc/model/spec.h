@@ -1,0 +1,45 @@
+// What kind of decoder a model is: data that the one forward pass reads. An architecture fills it in.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "kernels/types.h"
+
+namespace nextoken {
+
+struct LayerSpec {
+  double rope_theta = 10000.0; // base of the rotary frequencies
+  double rope_factor = 1.0;    // linear scaling: positions are divided by it
+  int64_t window = 0;          // keys a query sees, itself included; 0 for all
+};
+
+struct Spec {
+  int64_t n_ctx = 0; // positions the model was trained for
+  int64_t vocab_size = 0;
+  int64_t hidden_size = 0;
+  int64_t ffn_size = 0;
+  int64_t n_heads = 0;
+  int64_t n_kv_heads = 0;
+  int64_t head_dim = 0;
+  int64_t n_rot = 0; // elements of a head that rotate
+  RopePairs rope_pairs = RopePairs::adjacent;
+  Gate gate = Gate::silu;
+  bool qk_norm = false;    // RMS norm of each query and key head before the rotation
+  bool post_norms = false; // RMS norm of what attention and the feed-forward add
+  double norm_eps = 1e-5;
+  double embedding_scale = 1.0;
+  double attention_scale = 0.0; // of q . k; usually 1/sqrt(head_dim)
+  double attention_soft_cap = 0.0;
+  double logit_soft_cap = 0.0;
+  std::vector<LayerSpec> layers;
+
+  int64_t n_layers() const { return (int64_t)layers.size(); }
+  int64_t group() const { return n_heads / n_kv_heads; }
+  int64_t q_size() const { return n_heads * head_dim; }
+  int64_t kv_size() const { return n_kv_heads * head_dim; }
+};
+
+/// Throws FormatError that names the field if the numbers do not describe a decoder this pass can run.
+void validate(const Spec& spec);
+
+} // namespace nextoken
