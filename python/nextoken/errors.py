@@ -77,3 +77,7 @@ class ClosedError(Error, RuntimeError):
 
 class Cancelled(Error):
     """The call was stopped by its `cancel` event; nothing of it remains."""
+
+
+class DownloadError(Error, OSError):
+    """A model of the catalogue could not be fetched, or what came was not the model."""

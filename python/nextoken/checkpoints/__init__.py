@@ -1,0 +1,1 @@
+"""Where weights come from: model files, and the catalogue of models that have a name."""
