@@ -6,18 +6,22 @@
 
 namespace nextoken {
 
-/// A file that is not what it claims to be. `offset` is a byte position in the file, or -1.
+/// A file that is not what it claims to be. `offset` is a byte position in the file, or -1; `path` may be empty.
 struct FormatError : std::runtime_error {
-  FormatError(std::string message, std::string field, int64_t offset = -1)
-      : std::runtime_error(message), field(std::move(field)), offset(offset) {}
+  FormatError(std::string message, std::string field, int64_t offset = -1, std::string path = {})
+      : std::runtime_error(message), field(std::move(field)), offset(offset), path(std::move(path)) {}
   std::string field;
   int64_t offset;
+  std::string path;
 };
 
 /// The file ends before something it declares: `expected` bytes are needed, `actual` are there.
 struct TruncatedError : FormatError {
-  TruncatedError(std::string message, std::string field, int64_t offset, int64_t expected, int64_t actual)
-      : FormatError(std::move(message), std::move(field), offset), expected(expected), actual(actual) {}
+  TruncatedError(std::string message, std::string field, int64_t offset, int64_t expected, int64_t actual,
+                 std::string path = {})
+      : FormatError(std::move(message), std::move(field), offset, std::move(path)),
+        expected(expected),
+        actual(actual) {}
   int64_t expected, actual;
 };
 

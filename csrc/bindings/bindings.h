@@ -5,5 +5,6 @@
 namespace nextoken::bindings {
 
 void bind_errors(pybind11::module_& m);
+void bind_gguf(pybind11::module_& m);
 
 } // namespace nextoken::bindings
