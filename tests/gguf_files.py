@@ -10,19 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gguf_pieces import *  # noqa: F403  tests import the pieces from here too
-from gguf_pieces import TYPES, Tensor, write_gguf
-from gguf_tokenizers import gemma_tokenizer, llama_tokenizer
+
+from tests.gguf_pieces import *  # noqa: F403  tests import the pieces from here too
+from tests.gguf_pieces import TYPES, Tensor, write_gguf
+from tests.gguf_tokenizers import gemma_tokenizer, llama_tokenizer
 
 K_QUANTS = ("Q4_K", "Q5_K", "Q6_K")
 
 
-def encode(values: np.ndarray, type: str) -> bytes:
-    """float32 values [..., K] as blocks of `type`, by the `gguf` package (which has no K-quants)."""
+def encode(values: np.ndarray, kind: str) -> bytes:
+    """float32 values [..., K] as blocks of `kind`, by the `gguf` package (which has no K-quants)."""
     import gguf
 
     values = np.ascontiguousarray(values, np.float32)
-    return np.ascontiguousarray(gguf.quants.quantize(values, gguf.GGMLQuantizationType[type])).tobytes()
+    return np.ascontiguousarray(gguf.quants.quantize(values, gguf.GGMLQuantizationType[kind])).tobytes()
 
 
 def read_weights(path: str | Path) -> dict[str, np.ndarray]:
@@ -33,16 +34,16 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
     return {t.name: np.array(gguf.quants.dequantize(t.data, t.tensor_type), np.float32) for t in tensors}
 
 
-def random_k_blocks(n_values: int, type: str, spread: float, seed: int) -> bytes:
+def random_k_blocks(n_values: int, kind: str, spread: float, seed: int) -> bytes:
     """Valid K-quant blocks: random codes under scales that give the values about that `spread`, mean 0."""
     rng = np.random.default_rng(seed)
-    _, per_block, size = TYPES[type]
+    _, per_block, size = TYPES[kind]
     blocks = rng.integers(0, 256, (n_values // per_block, size), np.uint8)
     scale = rng.uniform(0.5, 1.5, len(blocks)) * spread
-    if type == "Q6_K":  # value = d * scale(i8) * (code - 32); d is the last two bytes, often a subnormal f16
+    if kind == "Q6_K":  # value = d * scale(i8) * (code - 32); d is the last two bytes, often a subnormal f16
         blocks[:, 208:210] = (scale / 1369).astype("<f2")[:, None].view(np.uint8)
     else:  # value = d * scale(6 bits) * code - dmin * min(6 bits): dmin centres it
-        divisor, centre = (257, 7.5) if type == "Q4_K" else (524, 15.5)
+        divisor, centre = (257, 7.5) if kind == "Q4_K" else (524, 15.5)
         d = scale / divisor
         blocks[:, 0:4] = np.stack([d, d * centre], axis=1).astype("<f2").view(np.uint8)
     return blocks.tobytes()
@@ -183,14 +184,14 @@ def _write_model(
             tensors[name] = (rng.normal(1, 0.1, shape).astype("<f4"), "F32", shape)
             continue
         part = name.removesuffix(".weight").split(".")[-1]
-        type = types if isinstance(types, str) else types.get(part, types.get("", "F32"))
+        kind = types if isinstance(types, str) else types.get(part, types.get("", "F32"))
         # Small embeddings, so that the layers decide; the rest keeps the size of what it multiplies.
         spread = 0.3 if part in ("token_embd", "output") else shape[0] ** -0.5
-        if type in K_QUANTS:
-            raw = random_k_blocks(shape[0] * shape[1], type, spread, seed * 1000 + index)
+        if kind in K_QUANTS:
+            raw = random_k_blocks(shape[0] * shape[1], kind, spread, seed * 1000 + index)
         else:
-            raw = encode(rng.normal(0, spread, shape[::-1]).astype(np.float32), type)
-        tensors[name] = (raw, type, shape)
+            raw = encode(rng.normal(0, spread, shape[::-1]).astype(np.float32), kind)
+        tensors[name] = (raw, kind, shape)
     merged = {k: v for k, v in {**keys, **metadata}.items() if v is not None}
     return write_gguf(path, merged, tensors)
 

@@ -50,8 +50,8 @@ Tensor = tuple[Any, "str | int", Sequence[int]]  # bytes or array, type name or 
 class Typed:
     """A metadata value with its GGUF type spelt out: `Typed(U8, 3)`, `Typed(ARRAY, [1.0], element=F64)`."""
 
-    def __init__(self, type: int, value: Any, element: int | None = None) -> None:
-        self.type, self.value, self.element = type, value, element
+    def __init__(self, kind: int, value: Any, element: int | None = None) -> None:
+        self.kind, self.value, self.element = kind, value, element
 
 
 def text(value: str | bytes, length: int | None = None) -> bytes:
@@ -60,8 +60,8 @@ def text(value: str | bytes, length: int | None = None) -> bytes:
     return struct.pack("<Q", len(raw) if length is None else length) + raw
 
 
-def scalar(type: int, value: Any) -> bytes:
-    return text(value) if type == STRING else struct.pack("<" + SCALARS[type], value)
+def scalar(kind: int, value: Any) -> bytes:
+    return text(value) if kind == STRING else struct.pack("<" + SCALARS[kind], value)
 
 
 def array(element: int, values: Iterable[Any], count: int | None = None) -> bytes:
@@ -75,23 +75,23 @@ def kv(key: str | bytes, value: Any) -> bytes:
     """One metadata entry. Python values become bool, u32 (i64 where needed), f32, str or arrays of those."""
     if not isinstance(value, Typed):
         value = Typed(_type_of(value), value)
-    if value.type == ARRAY:
+    if value.kind == ARRAY:
         values = list(value.value)
         element = _type_of(values[0]) if value.element is None else value.element
         return text(key) + struct.pack("<I", ARRAY) + array(element, values)
-    return text(key) + struct.pack("<I", value.type) + scalar(value.type, value.value)
+    return text(key) + struct.pack("<I", value.kind) + scalar(value.kind, value.value)
 
 
-def raw_kv(key: str | bytes, type: int, payload: bytes) -> bytes:
+def raw_kv(key: str | bytes, kind: int, payload: bytes) -> bytes:
     """One metadata entry with any type number and any bytes."""
-    return text(key) + struct.pack("<I", type & 0xFFFFFFFF) + payload
+    return text(key) + struct.pack("<I", kind & 0xFFFFFFFF) + payload
 
 
 def tensor_info(
-    name: str | bytes, shape: Sequence[int], type: str | int, offset: int, n_dims: int | None = None
+    name: str | bytes, shape: Sequence[int], kind: str | int, offset: int, n_dims: int | None = None
 ) -> bytes:
     """One entry of the tensor table; `offset` counts from the start of the data section."""
-    number = TYPES[type][0] if isinstance(type, str) else type
+    number = TYPES[kind][0] if isinstance(kind, str) else kind
     n_dims = len(shape) if n_dims is None else n_dims
     dims = b"".join(struct.pack("<Q", n & 0xFFFFFFFFFFFFFFFF) for n in shape)
     return text(name) + struct.pack("<I", n_dims) + dims + struct.pack("<IQ", number & 0xFFFFFFFF, offset)
@@ -123,9 +123,9 @@ def gguf_bytes(
     """
     entries = [kv(k, v) for k, v in metadata.items()] if isinstance(metadata, Mapping) else list(metadata)
     table, body = [], b""
-    for name, (values, type, shape) in tensors.items():
+    for name, (values, kind, shape) in tensors.items():
         raw = values if isinstance(values, bytes) else np.ascontiguousarray(values).tobytes()
-        table.append(tensor_info(name, shape, type, len(body)))
+        table.append(tensor_info(name, shape, kind, len(body)))
         body = pad(body + raw, alignment)
     table = table if infos is None else list(infos)
     head = magic(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from gguf_pieces import ARRAY, F32, I32, Typed
+from tests.gguf_pieces import ARRAY, F32, I32, Typed
 
 WORDS = (
     "the",
