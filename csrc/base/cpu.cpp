@@ -2,7 +2,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
-#include <immintrin.h>
+
+#include <cstdint>
 #endif
 
 namespace nextoken {
@@ -29,11 +30,9 @@ CpuFeatures detect() {
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return f;
   f.avx2 = has(b, 5) && fma && f16c;
   const bool foundation = has(b, 16) && has(b, 17) && has(b, 30) && has(b, 31); // F, DQ, BW, VL
-  f.avx512 = f.avx2 && foundation && has(c, 11) && (saved & 0xe0) == 0xe0;       // VNNI; k and zmm registers
+  f.avx512 = f.avx2 && foundation && has(c, 11) && (saved & 0xe0) == 0xe0;      // VNNI; k and zmm registers
   return f;
 }
-
-constexpr uint32_t DEFAULT_MXCSR = 0x1f80; // all exceptions masked, to nearest, no flush to zero
 #else
 CpuFeatures detect() { return {}; }
 #endif
@@ -44,19 +43,5 @@ const CpuFeatures& cpu_features() {
   static const CpuFeatures features = detect();
   return features;
 }
-
-#if defined(__x86_64__)
-DefaultFloatMode::DefaultFloatMode() : saved_(_mm_getcsr()) { _mm_setcsr(DEFAULT_MXCSR); }
-DefaultFloatMode::~DefaultFloatMode() { _mm_setcsr((uint32_t)saved_); }
-#elif defined(__aarch64__)
-DefaultFloatMode::DefaultFloatMode() {
-  __asm__ volatile("mrs %0, fpcr" : "=r"(saved_));
-  __asm__ volatile("msr fpcr, %0" ::"r"((uint64_t)0));
-}
-DefaultFloatMode::~DefaultFloatMode() { __asm__ volatile("msr fpcr, %0" ::"r"(saved_)); }
-#else
-DefaultFloatMode::DefaultFloatMode() : saved_(0) {}
-DefaultFloatMode::~DefaultFloatMode() {}
-#endif
 
 } // namespace nextoken

@@ -1,11 +1,11 @@
 // Which kernels run here: the best this machine can, or the ones asked for.
+#include "kernels/select.h"
+
 #include <cstdlib>
 #include <cstring>
-#include <string>
 
 #include "base/cpu.h"
 #include "base/errors.h"
-#include "kernels/table.h"
 
 namespace nextoken {
 namespace {
@@ -15,33 +15,23 @@ struct Candidate {
   bool runs_here;
 };
 
-struct Candidates {
-  Candidate list[3];
-  int count = 0;
-};
-
 // Best first.
-const Candidates& candidates() {
-  static const Candidates all = [] {
-    Candidates c;
+const std::vector<Candidate>& candidates() {
+  static const std::vector<Candidate> all = {
 #if defined(__x86_64__)
-    c.list[c.count++] = {&cpu::avx512::table, cpu_features().avx512};
-    c.list[c.count++] = {&cpu::avx2::table, cpu_features().avx2};
+      {&cpu::avx512::table, cpu_features().avx512},
+      {&cpu::avx2::table, cpu_features().avx2},
 #endif
-    c.list[c.count++] = {&cpu::scalar::table, true};
-    return c;
-  }();
+      {&cpu::scalar::table, true},
+  };
   return all;
 }
 
 const KernelTable& by_name(const char* name, const char* asked_by) {
+  for (const Candidate& c : candidates())
+    if (c.runs_here && std::strcmp(c.table->name, name) == 0) return *c.table;
   std::string known;
-  for (int i = 0; i < candidates().count; ++i) {
-    const Candidate& c = candidates().list[i];
-    if (!c.runs_here) continue;
-    if (std::strcmp(c.table->name, name) == 0) return *c.table;
-    known += (known.empty() ? "" : ", ") + std::string(c.table->name);
-  }
+  for (const std::string& n : kernel_names()) known += (known.empty() ? "" : ", ") + n;
   throw UnsupportedError(std::string(asked_by) + " asks for kernels '" + name + "'; this machine runs: " + known);
 }
 
@@ -52,10 +42,16 @@ const KernelTable& kernel_table(const char* name) {
   static const KernelTable& chosen = [&]() -> const KernelTable& {
     const char* forced = std::getenv("NEXTOKEN_ISA");
     if (forced && *forced) return by_name(forced, "NEXTOKEN_ISA");
-    for (int i = 0;; ++i)
-      if (candidates().list[i].runs_here) return *candidates().list[i].table;
+    return by_name(kernel_names().front().c_str(), "this machine");
   }();
   return chosen;
+}
+
+std::vector<std::string> kernel_names() {
+  std::vector<std::string> names;
+  for (const Candidate& c : candidates())
+    if (c.runs_here) names.push_back(c.table->name);
+  return names;
 }
 
 } // namespace nextoken

@@ -1,0 +1,77 @@
+// Weights times activations, and rows of packed weights back as floats. A new type is a description in
+// matmul_formats.inl and a row here.
+
+// Tiles, in tokens x columns: accumulators and integer sums must fit the registers, and arrays of them live there only
+// if every loop over a tile is unrolled. Without vector registers there is nothing to keep.
+#if defined(__AVX512F__)
+constexpr int ONE_COLUMNS = 1, FEW_TOKENS = 8, MANY_TOKENS = 6, MANY_COLUMNS = 2;
+#elif defined(__AVX2__)
+constexpr int ONE_COLUMNS = 2, FEW_TOKENS = 4, MANY_TOKENS = 4, MANY_COLUMNS = 1;
+#else
+constexpr int ONE_COLUMNS = 1, FEW_TOKENS = 1, MANY_TOKENS = 1, MANY_COLUMNS = 1;
+#endif
+#if defined(__AVX2__)
+#define FORCE_INLINE inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 16")
+#else
+#define FORCE_INLINE inline
+#define UNROLL
+#endif
+constexpr int64_t PREFETCH_AHEAD = 4096; // bytes of one stream; past its end is harmless
+
+static inline float f16_of_row(const uint8_t* halves, int64_t lane) {
+  float rows[16];
+  store16(rows, load16_f16((const uint16_t*)halves));
+  return rows[lane];
+}
+
+static inline void row_of_codes(Codes codes, int64_t lane, uint8_t* four) {
+  uint8_t rows[sizeof(Codes)];
+  memcpy(rows, &codes, sizeof(Codes));
+  memcpy(four, rows + lane % LANES * 4, 4);
+}
+
+#include "matmul_float.inl"
+#include "matmul_formats.inl"
+#include "matmul_q256.inl"
+#include "matmul_q32.inl"
+#include "matmul_tile.inl"
+
+#define FOR_EACH_TYPE(ROW)             \
+  ROW(f32, TilesFloat<FormatF32>)      \
+  ROW(f16, TilesFloat<FormatF16>)      \
+  ROW(bf16, TilesBf16)                 \
+  ROW(q4_0, TilesQ32<FormatQ4<false>>) \
+  ROW(q4_1, TilesQ32<FormatQ4<true>>)  \
+  ROW(q5_0, TilesQ32<FormatQ5<false>>) \
+  ROW(q5_1, TilesQ32<FormatQ5<true>>)  \
+  ROW(q8_0, TilesQ32<FormatQ8_0>)      \
+  ROW(q4_k, TilesQ256<FormatQ4_K>)     \
+  ROW(q5_k, TilesQ256<FormatQ5_K>)     \
+  ROW(q6_k, TilesQ256<FormatQ6_K>)
+
+static void matmul(const MatmulArgs& args) {
+  switch (args.type) {
+#define ROW(TYPE, ...)   \
+  case WeightType::TYPE: \
+    return __VA_ARGS__::matmul(args);
+    FOR_EACH_TYPE(ROW)
+#undef ROW
+  }
+}
+
+static void unpack_row(WeightType type, const uint8_t* panels, int64_t panel_bytes, int64_t row, int64_t k,
+                       float* out) {
+  const uint8_t* panel = panels + row / PANEL_ROWS * panel_bytes;
+  switch (type) {
+#define ROW(TYPE, ...)   \
+  case WeightType::TYPE: \
+    return __VA_ARGS__::unpack_row(panel, row % PANEL_ROWS, k, out);
+    FOR_EACH_TYPE(ROW)
+#undef ROW
+  }
+}
+
+#undef FOR_EACH_TYPE
+#undef UNROLL
+#undef FORCE_INLINE

@@ -1,0 +1,117 @@
+// Weights in blocks of 32 times int8 activations in blocks of 32. Per output element, from acc = +0, blocks ascending:
+//   isum = sum of (code - zero) * activation           exact int32
+//   acc  = fma(scale * activation scale, float(isum), acc)
+//   acc  = fma(minimum, activation scale * sum of activations, acc)   types with a minimum
+
+template <class F>
+struct TilesQ32 {
+  template <int T, int R>
+  struct Tile {
+    using Sums = BlockSum<F::BITS, F::ZERO>[T][R];
+
+    template <int STEP>
+    static FORCE_INLINE void add(Sums& sums, const uint8_t* const (&q)[R], const int8_t* x, int64_t stride) {
+      constexpr int G = F::group(STEP);
+      UNROLL for (int r = 0; r < R; ++r) {
+        const Codes codes = F::template codes<G>(q[r]);
+        UNROLL for (int t = 0; t < T; ++t) sums[t][r].template add<STEP>(codes, x + t * stride + G * 4);
+      }
+    }
+
+    static FORCE_INLINE void run(const MatmulArgs& a, int64_t first_column, int64_t token) {
+      const uint8_t* scales[R]; // of the chunk, moved to the column's lanes
+      int64_t lane[R];
+      UNROLL for (int r = 0; r < R; ++r) {
+        const Column c = column(a, first_column + r);
+        scales[r] = c.panel + c.lane * 2;
+        lane[r] = c.lane;
+      }
+      const int8_t* x = a.in.codes + token * a.in.codes_stride;
+      const float* x_scale = a.in.scale + token * a.in.scale_stride;
+      const float* x_scaled_sum = a.in.scaled_sum + token * a.in.scale_stride;
+      const int32_t* x_sum = a.in.sum + token * a.in.sum_stride;
+
+      F32xL acc[T][R];
+      UNROLL for (int t = 0; t < T; ++t) UNROLL for (int r = 0; r < R; ++r) acc[t][r] = zeroL();
+
+      const int64_t blocks = a.k / 32;
+      for (int64_t first = 0; first < blocks; first += layout::CHUNK_BLOCKS) {
+        const int64_t n = blocks - first < layout::CHUNK_BLOCKS ? blocks - first : layout::CHUNK_BLOCKS;
+        const int64_t header = (n * 32 + layout::LINE - 1) / layout::LINE * layout::LINE;
+        const int64_t codes_at = F::HAS_MIN ? 2 * header : header;
+        for (int64_t b = 0; b < n; ++b) {
+          const uint8_t* q[R];
+          UNROLL for (int r = 0; r < R; ++r) {
+            q[r] = scales[r] + lane[r] * 2 + codes_at + b * F::CODE_BYTES;
+            if constexpr (T == 1)
+              for (int64_t line = 0; line < F::CODE_BYTES; line += layout::LINE) prefetch(q[r] + PREFETCH_AHEAD + line);
+          }
+          Sums sums;
+          UNROLL for (int t = 0; t < T; ++t) UNROLL for (int r = 0; r < R; ++r) sums[t][r].clear(
+              x_sum[t * a.in.sum_stride]);
+          add<0>(sums, q, x, a.in.codes_stride);
+          add<1>(sums, q, x, a.in.codes_stride);
+          add<2>(sums, q, x, a.in.codes_stride);
+          add<3>(sums, q, x, a.in.codes_stride);
+          add<4>(sums, q, x, a.in.codes_stride);
+          add<5>(sums, q, x, a.in.codes_stride);
+          add<6>(sums, q, x, a.in.codes_stride);
+          add<7>(sums, q, x, a.in.codes_stride);
+          UNROLL for (int r = 0; r < R; ++r) {
+            const F32xL d = loadL_f16((const uint16_t*)(scales[r] + b * 32));
+            UNROLL for (int t = 0; t < T; ++t) acc[t][r] =
+                fmaL(mulL(d, allL(x_scale[t * a.in.scale_stride])), to_floatL(sums[t][r].value()), acc[t][r]);
+            if constexpr (F::HAS_MIN) {
+              const F32xL m = loadL_f16((const uint16_t*)(scales[r] + header + b * 32));
+              UNROLL for (int t = 0; t < T; ++t) acc[t][r] =
+                  fmaL(m, allL(x_scaled_sum[t * a.in.scale_stride]), acc[t][r]);
+            }
+          }
+          x += 32;
+          ++x_scale;
+          ++x_scaled_sum;
+          ++x_sum;
+        }
+        UNROLL for (int r = 0; r < R; ++r) scales[r] += codes_at + n * F::CODE_BYTES;
+      }
+      UNROLL for (int t = 0; t < T; ++t) UNROLL for (int r = 0; r < R; ++r)
+          store_column(a, first_column + r, token + t, acc[t][r]);
+    }
+  };
+
+  static void matmul(const MatmulArgs& a) { run_tiles<Tile, ONE_COLUMNS, FEW_TOKENS, 1, MANY_TOKENS, MANY_COLUMNS>(a); }
+
+  static void unpack_row(const uint8_t* panel, int64_t lane, int64_t k, float* out) {
+    const int64_t blocks = k / 32, column_lane = lane / LANES * LANES;
+    for (int64_t first = 0; first < blocks; first += layout::CHUNK_BLOCKS) {
+      const int64_t n = blocks - first < layout::CHUNK_BLOCKS ? blocks - first : layout::CHUNK_BLOCKS;
+      const int64_t header = (n * 32 + layout::LINE - 1) / layout::LINE * layout::LINE;
+      const uint8_t* codes = panel + (F::HAS_MIN ? 2 * header : header);
+      for (int64_t b = 0; b < n; ++b, out += 32) {
+        const float d = f16_of_row(panel + b * 32, lane);
+        const float m = F::HAS_MIN ? f16_of_row(panel + header + b * 32, lane) : 0.0f;
+        const uint8_t* q = codes + b * F::CODE_BYTES + column_lane * 4;
+        unpack_group<0>(q, lane, d, m, out);
+        unpack_group<1>(q, lane, d, m, out);
+        unpack_group<2>(q, lane, d, m, out);
+        unpack_group<3>(q, lane, d, m, out);
+        unpack_group<4>(q, lane, d, m, out);
+        unpack_group<5>(q, lane, d, m, out);
+        unpack_group<6>(q, lane, d, m, out);
+        unpack_group<7>(q, lane, d, m, out);
+      }
+      panel = codes + n * F::CODE_BYTES;
+    }
+  }
+
+ private:
+  template <int G>
+  static inline void unpack_group(const uint8_t* q, int64_t lane, float d, float m, float* out) {
+    uint8_t four[4];
+    row_of_codes(F::template codes<G>(q), lane, four);
+    for (int i = 0; i < 4; ++i) {
+      const float scaled = d * (float)((int)four[i] - F::ZERO);
+      out[G * 4 + i] = F::HAS_MIN ? scaled + m : scaled;
+    }
+  }
+};

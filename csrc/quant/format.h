@@ -1,0 +1,20 @@
+// One weight type: what quant/*.cpp of its family defines and pack.cpp lists.
+#pragma once
+#include "kernels/layout.h"
+#include "quant/pack.h"
+
+namespace nextoken::quant {
+
+struct Format {
+  TypeInfo info;
+  int64_t (*panel_bytes)(int64_t k); // k a multiple of the block size
+  bool (*pack)(const uint8_t* rows, int64_t n_rows, int64_t k, uint8_t* panel);
+  void (*dequantize)(const uint8_t* bytes, int64_t n, float* out);
+  void (*quantize)(const float* x, int64_t n, uint8_t* bytes);
+};
+
+extern const Format F32, F16, BF16;
+extern const Format Q4_0, Q4_1, Q5_0, Q5_1, Q8_0;
+extern const Format Q4_K, Q5_K, Q6_K;
+
+} // namespace nextoken::quant

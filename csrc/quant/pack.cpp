@@ -1,0 +1,47 @@
+// The list of weight types, and the checks that all of them share.
+#include "quant/pack.h"
+
+#include <cstring>
+#include <string>
+
+#include "base/errors.h"
+#include "quant/format.h"
+
+namespace nextoken::quant {
+namespace {
+
+const Format* const FORMATS[] = {&F32, &F16, &BF16, &Q4_0, &Q4_1, &Q5_0, &Q5_1, &Q8_0, &Q4_K, &Q5_K, &Q6_K};
+
+const Format& format(WeightType type) {
+  for (const Format* f : FORMATS)
+    if (f->info.type == type) return *f;
+  throw UnsupportedError("weight type " + std::to_string((int32_t)type) + " is none that nextoken multiplies with");
+}
+
+const Format& format_for(WeightType type, int64_t n) {
+  const Format& f = format(type);
+  if (n < 0 || n % f.info.block_size != 0)
+    throw UnsupportedError(std::to_string(n) + " elements are no multiple of " + std::to_string(f.info.block_size) +
+                           ", the block of " + f.info.name);
+  return f;
+}
+
+} // namespace
+
+const TypeInfo& type_info(WeightType type) { return format(type).info; }
+
+int64_t panel_bytes(WeightType type, int64_t k) { return format_for(type, k).panel_bytes(k); }
+
+bool pack_panel(WeightType type, const uint8_t* rows, int64_t n_rows, int64_t k, uint8_t* panel) {
+  const Format& f = format_for(type, k);
+  if (n_rows < PANEL_ROWS) std::memset(panel, 0, (size_t)f.panel_bytes(k));
+  return f.pack(rows, n_rows, k, panel);
+}
+
+void dequantize(WeightType type, const uint8_t* bytes, int64_t n, float* out) {
+  format_for(type, n).dequantize(bytes, n, out);
+}
+
+void quantize(WeightType type, const float* x, int64_t n, uint8_t* bytes) { format_for(type, n).quantize(x, n, bytes); }
+
+} // namespace nextoken::quant
