@@ -31,11 +31,13 @@ static inline void row_of_codes(Codes codes, int64_t lane, uint8_t* four) {
   memcpy(four, rows + lane % LANES * 4, 4);
 }
 
-#include "matmul_float.inl"
+// clang-format off: in the order they need each other
 #include "matmul_formats.inl"
-#include "matmul_q256.inl"
-#include "matmul_q32.inl"
 #include "matmul_tile.inl"
+#include "matmul_q32.inl"
+#include "matmul_q256.inl"
+#include "matmul_float.inl"
+// clang-format on
 
 #define FOR_EACH_TYPE(ROW)             \
   ROW(f32, TilesFloat<FormatF32>)      \
