@@ -31,14 +31,13 @@ def matmul(
     weights: PackedMatrix | ByteArray | bytes,
     *,
     weight_type: str | None = None,
-    n_threads: int | None = None,
     isa: str | None = None,
 ) -> FloatArray:
     """`x @ weights.T` in the arithmetic of the weights' type.
 
-    x: (T, K) float32. weights: a `PackedMatrix`, or N rows as they stand in a GGUF file together with their `weight_type`
+    x: (T, K) float32. weights: a `PackedMatrix`, or N rows as they stand in a GGUF file with their `weight_type`
     ("q4_0", "f16", ...). Returns (T, N) float32. Quantised types multiply with x rounded to int8 in blocks of 32
-    (of 256 for the K types), bf16 with x rounded to bf16. It works on the calling thread, whatever `n_threads` says.
+    (of 256 for the K types), bf16 with x rounded to bf16. It works on the calling thread.
 
     Raises TypeError for a wrong dtype, ValueError for a wrong shape or an unknown type, NumericalError if x or a
     scale of the weights is not finite.
@@ -77,7 +76,9 @@ def quantize(array: FloatArray, weight_type: str) -> ByteArray:
     array = _floats(array, "array")
     block = _block(weight_type)[0]
     if array.ndim == 0 or array.shape[-1] % block != 0:
-        raise ValueError(f"array: shape {array.shape} has no last axis of whole {weight_type} blocks ({block} elements)")
+        raise ValueError(
+            f"array: shape {array.shape} has no last axis of whole {weight_type} blocks of {block}"
+        )
     result: ByteArray = _native.kernels.quantize(array, weight_type)
     return result
 
