@@ -3,7 +3,9 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "base/float_environment.h"
 #include "bindings.h"
@@ -101,6 +103,8 @@ Sampler make(int64_t vocab_size, std::optional<int64_t> n_decodable, double temp
                  n_decodable.value_or(vocab_size));
 }
 
+int64_t size(const std::vector<int32_t>& ids) { return int64_t(ids.size()); }
+
 py::list chances(const std::vector<Chance>& of) {
   py::list out;
   for (const Chance& c : of) out.append(py::make_tuple(c.id, c.probability));
@@ -146,18 +150,11 @@ void bind_sampling(py::module_& m) {
       .def_property_readonly("vocab_size", &Sampler::vocab_size)
       .def(
           "observe_prompt",
-          [](Sampler& s, const py::array& ids) {
-            const auto x = checked<int32_t>(ids, "ids", 1);
-            s.observe_prompt(x.data(), x.size());
-          },
-          py::arg("ids"), "Tells the repetition penalty which tokens the prompt has; ids (T,) int32.")
+          [](Sampler& s, const std::vector<int32_t>& ids) { s.observe_prompt(ids.data(), size(ids)); }, py::arg("ids"),
+          "Tells the repetition penalty which tokens the prompt has; ids (T,).")
       .def(
-          "observe",
-          [](Sampler& s, const py::array& ids) {
-            const auto x = checked<int32_t>(ids, "ids", 1);
-            s.observe(x.data(), x.size());
-          },
-          py::arg("ids"), "Tells the penalties which tokens the answer has so far; ids (T,) int32, each once.")
+          "observe", [](Sampler& s, const std::vector<int32_t>& ids) { s.observe(ids.data(), size(ids)); },
+          py::arg("ids"), "Tells the penalties which tokens the answer has so far; ids (T,), each once.")
       .def(
           "choose",
           [](Sampler& s, const py::array& logits, int64_t position, const std::optional<py::array>& raw) {

@@ -1,0 +1,311 @@
+"""How the next token is chosen: the parameters, checked in one place for every way in."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import functools
+import math
+import numbers
+import operator
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
+
+import numpy as np
+
+from nextoken import _native
+
+MAX_N = 128  # answers to one prompt
+MAX_LOGPROBS = 1024  # candidates reported for each token
+MAX_BIAS = 100.0  # a logit_bias beyond this, either way, is cut to it
+_MAX_ID = 2**31 - 1
+
+_Class = TypeVar("_Class", bound=type)
+
+
+def _checks_keywords(cls: _Class) -> _Class:
+    """Let a dataclass take `max_new_tokens` for `max_tokens`, and answer an unknown keyword with a suggestion."""
+    init: Callable[..., None] = cls.__init__  # type: ignore[misc]
+    known = {field.name for field in fields(cls)}
+
+    @functools.wraps(init)
+    def checked(self: object, **keywords: Any) -> None:
+        if "max_new_tokens" in keywords:
+            if "max_tokens" in keywords:
+                raise TypeError("max_new_tokens is another name of max_tokens: give one of them")
+            keywords["max_tokens"] = keywords.pop("max_new_tokens")
+        for name in keywords.keys() - known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(sorted(known))}"
+            raise TypeError(f"unknown sampling parameter {name!r}: {hint}")
+        init(self, **keywords)
+
+    cls.__init__ = checked  # type: ignore[misc]
+    return cls
+
+
+@_checks_keywords
+@dataclass(frozen=True, kw_only=True)
+class SamplingParams:
+    """How tokens are chosen, when to stop, and what to report.
+
+    Raises TypeError for a value of the wrong kind and ValueError for one out of range, both naming the field. A bool
+    is no number; NumPy integers and floats are. None stands for the default of every field. `max_new_tokens` is
+    accepted for `max_tokens`.
+
+    The stages act in this order: allowed_token_ids, logit_bias, repetition_penalty, presence_penalty and
+    frequency_penalty, temperature, top_k, typical_p, top_p, min_p, draw. No filter removes the last candidate.
+
+    >>> SamplingParams(temperature=0.7, top_p=0.9, seed=1).temperature
+    0.7
+    """
+
+    max_tokens: int | None = None
+    """At most so many tokens; None goes on until EOS or the end of the context."""
+    temperature: float = 0.0
+    """0 (and anything below 1e-5) takes the likeliest token, on ties the one with the lowest id."""
+    top_k: int = 0
+    """Keep the k likeliest; 0 and -1 keep all."""
+    top_p: float = 1.0
+    """Keep the fewest likeliest whose probabilities sum to at least p, 0 < p <= 1."""
+    min_p: float = 0.0
+    """Keep those at least p times as likely as the likeliest."""
+    typical_p: float = 1.0
+    """Keep those whose information is closest to the entropy, until their probabilities sum to at least p."""
+    repetition_penalty: float = 1.0
+    """Tokens of prompt and answer: positive logits are divided by this, others multiplied. Above 0."""
+    presence_penalty: float = 0.0
+    """Subtracted from the logits of tokens in the answer, -2 to 2."""
+    frequency_penalty: float = 0.0
+    """Subtracted from the logits of tokens in the answer, times how often they stand there, -2 to 2."""
+    stop: str | Sequence[str] | None = None
+    """Text that ends the answer; kept as a tuple. It is no part of the answer unless `include_stop`."""
+    stop_token_ids: Iterable[int] | None = None
+    """Tokens that end the answer, like EOS; kept as a tuple."""
+    include_stop: bool = False
+    """Leave the token or text that ended the answer in it."""
+    ignore_eos: bool = False
+    """Go on after the model's own end."""
+    seed: int | None = None
+    """Any integer, taken modulo 2^64. None is another one for each call, which the result reports."""
+    logprobs: int | None = None
+    """Report the log-probability of each token, and those of the so many best candidates."""
+    prompt_logprobs: int | None = None
+    """The same for the tokens of the prompt."""
+    logit_bias: Mapping[int, float] | None = None
+    """Added to the logits of these ids, cut to -100..100; kept as a dict."""
+    allowed_token_ids: Iterable[int] | None = None
+    """Only these can be chosen; kept as a tuple."""
+    n: int = 1
+    """Answers to each prompt, 1 to 128."""
+    logits_processor: Callable[..., Any] | None = None
+    """Called with the ids so far and the logits before each choice; returns the logits to choose from."""
+    use_cache: bool = True
+    """False computes the whole prefix anew for each token: as slow as it sounds, and the same bits."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            value = field.default if value is None else _CHECKS[field.name](field.name, value)
+            object.__setattr__(self, field.name, value)
+
+    @classmethod
+    def build(cls, params: SamplingParams | None = None, /, **keywords: Any) -> SamplingParams:
+        """The parameters of one call: those given, or made from keywords, with a seed drawn if there is none.
+
+        Raises TypeError if both are given, or for an unknown keyword.
+        """
+        if params is None:
+            params = cls(**keywords)
+        elif not isinstance(params, SamplingParams):
+            raise TypeError(f"expected SamplingParams, got {type(params).__name__}")
+        elif keywords:
+            raise TypeError(
+                f"got SamplingParams and keywords ({', '.join(sorted(keywords))}): give one of them"
+            )
+        if params.seed is None:
+            params = copy.copy(params)
+            object.__setattr__(params, "seed", secrets.randbits(64))
+        return params
+
+    def check_vocab(self, vocab_size: int) -> None:
+        """Raise ValueError if a field holds a token id that a vocabulary of this size does not have."""
+        for name in ("stop_token_ids", "logit_bias", "allowed_token_ids"):
+            outside = max(getattr(self, name) or (), default=-1)
+            if outside >= vocab_size:
+                raise ValueError(f"{name}: token id {outside} is not in the vocabulary of {vocab_size}")
+
+    def sampler(
+        self, vocab_size: int, *, n_decodable: int | None = None, sequence: int = 0, isa: str | None = None
+    ) -> _native.Sampler:
+        """The native sampler of one answer; `sequence` tells apart answers that share a seed.
+
+        Ids from `n_decodable` up are never chosen. Raises ValueError as check_vocab.
+        """
+        self.check_vocab(vocab_size)
+        return _native.Sampler(
+            vocab_size=vocab_size,
+            n_decodable=n_decodable,
+            temperature=self.temperature,
+            top_k=min(max(self.top_k, 0), vocab_size),
+            top_p=self.top_p,
+            min_p=self.min_p,
+            typical_p=self.typical_p,
+            repetition_penalty=self.repetition_penalty,
+            presence_penalty=self.presence_penalty,
+            frequency_penalty=self.frequency_penalty,
+            logit_bias=list((self.logit_bias or {}).items()),
+            allowed_token_ids=None if self.allowed_token_ids is None else list(self.allowed_token_ids),
+            seed=secrets.randbits(64) if self.seed is None else self.seed,
+            sequence=sequence,
+            logprobs=self.logprobs,
+            isa=isa,
+        )
+
+
+# --- one check a kind of field: (name, value) -> the value to keep ---------------------------------------------
+
+
+def _shown(value: object) -> str:
+    try:
+        text = repr(value)
+    except Exception:  # an int of 5,000 digits, or somebody else's fault
+        return f"a {type(value).__name__}"
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _wrong_kind(name: str, expected: str, value: object) -> TypeError:
+    return TypeError(f"{name}: expected {expected}, got {_shown(value)} ({type(value).__name__})")
+
+
+def _integer(name: str, value: object) -> int:
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
+        raise _wrong_kind(name, "an integer", value)
+    return operator.index(value)
+
+
+def _number(name: str, value: object) -> float:
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise _wrong_kind(name, "a number", value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError(f"{name}: expected a finite number, got {_shown(value)}")
+    return number
+
+
+def _from(least: int, most: float = math.inf) -> Callable[[str, object], int]:
+    def check(name: str, value: object) -> int:
+        number = _integer(name, value)
+        if not least <= number <= most:
+            limits = f"{least} or more" if most == math.inf else f"{least} to {most}"
+            raise ValueError(f"{name}: expected {limits}, got {_shown(value)}")
+        return number
+
+    return check
+
+
+def _between(least: float, most: float, *, open_below: bool = False) -> Callable[[str, object], float]:
+    def check(name: str, value: object) -> float:
+        number = _number(name, value)
+        if not least <= number <= most or (open_below and number == least):
+            limits = f"above {least:g}" if open_below else f"{least:g} or more"
+            limits += "" if most == math.inf else f" and at most {most:g}"
+            raise ValueError(f"{name}: expected {limits}, got {_shown(value)}")
+        return number
+
+    return check
+
+
+def _flag(name: str, value: object) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise _wrong_kind(name, "True or False", value)
+    return bool(value)
+
+
+def _seed(name: str, value: object) -> int:
+    return _integer(name, value) % 2**64
+
+
+def _members(name: str, value: object, expected: str) -> Iterable[object]:
+    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
+        raise _wrong_kind(name, expected, value)
+    return value
+
+
+def _stop(name: str, value: object) -> tuple[str, ...]:
+    texts = [value] if isinstance(value, str) else _members(name, value, "a string or a list of strings")
+    checked = []
+    for text in texts:
+        if not isinstance(text, str):
+            raise _wrong_kind(name, "strings", text)
+        if not text:
+            raise ValueError(f"{name}: an empty string would stop every answer at once")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"{name}: lone surrogate at {error.start} in {_shown(text)}") from None
+        checked.append(text)
+    return tuple(checked)
+
+
+def _token_id(name: str, value: object) -> int:
+    token_id = _integer(name, value)
+    if not 0 <= token_id <= _MAX_ID:
+        raise ValueError(f"{name}: {_shown(value)} is no token id")
+    return token_id
+
+
+def _token_ids(name: str, value: object) -> tuple[int, ...]:
+    return tuple([_token_id(name, one) for one in _members(name, value, "a list of token ids")])
+
+
+def _allowed(name: str, value: object) -> tuple[int, ...]:
+    ids = _token_ids(name, value)
+    if not ids:
+        raise ValueError(f"{name}: an empty list leaves nothing to choose")
+    return ids
+
+
+def _logit_bias(name: str, value: object) -> dict[int, float]:
+    if not isinstance(value, Mapping):
+        raise _wrong_kind(name, "a mapping from token id to number", value)
+    return {
+        _token_id(name, key): min(max(_number(name, bias), -MAX_BIAS), MAX_BIAS)
+        for key, bias in value.items()
+    }
+
+
+def _callable(name: str, value: object) -> Callable[..., Any]:
+    if not callable(value):
+        raise _wrong_kind(name, "a callable", value)
+    return value
+
+
+_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "max_tokens": _from(1),
+    "temperature": _between(0, math.inf),
+    "top_k": _from(-1),
+    "top_p": _between(0, 1, open_below=True),
+    "min_p": _between(0, 1),
+    "typical_p": _between(0, 1),
+    "repetition_penalty": _between(0, math.inf, open_below=True),
+    "presence_penalty": _between(-2, 2),
+    "frequency_penalty": _between(-2, 2),
+    "stop": _stop,
+    "stop_token_ids": _token_ids,
+    "include_stop": _flag,
+    "ignore_eos": _flag,
+    "seed": _seed,
+    "logprobs": _from(0, MAX_LOGPROBS),
+    "prompt_logprobs": _from(0, MAX_LOGPROBS),
+    "logit_bias": _logit_bias,
+    "allowed_token_ids": _allowed,
+    "n": _from(1, MAX_N),
+    "logits_processor": _callable,
+    "use_cache": _flag,
+}
