@@ -2,6 +2,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
+#include <pybind11/typing.h>
 
 #include <memory>
 
@@ -68,9 +69,16 @@ const Value& value_of(const GGUFFile& file, const std::string& key) {
   return *value;
 }
 
-py::list strings_raw(const GGUFFile& file, const std::string& key) {
+int64_t length_of(const GGUFFile& file, const std::string& key) {
+  const Value& value = value_of(file, key);
+  if (const auto* strings = std::get_if<StringArray>(&value.data)) return strings->size();
+  if (const auto* numbers = std::get_if<NumberArray>(&value.data)) return numbers->size();
+  return 1;
+}
+
+py::typing::List<py::bytes> strings_raw(const GGUFFile& file, const std::string& key) {
   const StringArray& strings = file.strings(key);
-  py::list list(size_t(strings.size()));
+  py::typing::List<py::bytes> list(size_t(strings.size()));
   for (int64_t i = 0; i < strings.size(); ++i) {
     PyList_SET_ITEM(list.ptr(), i, py::bytes(strings[i].data(), strings[i].size()).release().ptr());
   }
@@ -82,7 +90,9 @@ void bind_tensor(py::module_& m) {
       .def_property_readonly("name", [](const Tensor& t) { return to_str(t.name); })
       .def_property_readonly(
           "shape",
-          [](const Tensor& t) { return py::tuple(py::cast(std::vector<int64_t>(t.shape, t.shape + t.n_dims))); },
+          [](const Tensor& t) -> py::typing::Tuple<py::int_, py::ellipsis> {
+            return py::tuple(py::cast(std::vector<int64_t>(t.shape, t.shape + t.n_dims)));
+          },
           "Elements in each dimension; the first is the length of a row.")
       .def_property_readonly(
           "type", [](const Tensor& t) { return t.type->number; }, "ggml's number of the type.")
@@ -112,7 +122,7 @@ void bind_gguf(py::module_& m) {
       .def(
           "keys",
           [](const GGUFFile& f) {
-            py::list keys;
+            py::typing::List<py::str> keys;
             for (const auto& entry : f.header.entries) keys.append(to_str(entry.key));
             return keys;
           },
@@ -133,6 +143,8 @@ void bind_gguf(py::module_& m) {
       .def(
           "offset_of", [](const GGUFFile& f, const std::string& key) { return value_of(f, key).offset; },
           py::arg("key"), "Where in the file a value stands. KeyError if there is none.")
+      .def("length", &length_of, py::arg("key"),
+           "How many elements an array has; 1 for any other value. KeyError if there is none.")
       .def(
           "check_unchanged", [](const GGUFFile& f) { f.file.check_unchanged(); },
           "Raise ModelFormatError if the file has changed since it was opened.")
