@@ -31,7 +31,9 @@ EXTREMES = {
     g.BOOL: (0, 1),
     g.STRING: ("", "a", "naïve 中 🙂", "\0\n"),
 }
-NAMES = dict(zip(range(13), "u8 i8 u16 i16 u32 i32 f32 bool str arr u64 i64 f64".split(), strict=True))
+NAMES = dict(
+    enumerate(("u8", "i8", "u16", "i16", "u32", "i32", "f32", "bool", "str", "arr", "u64", "i64", "f64"))
+)
 
 
 @pytest.mark.parametrize("version", [2, 3])
