@@ -1,0 +1,118 @@
+# The commands of this project. `make help` lists them; CI and the pre-commit hooks call the same ones.
+#
+#   PYTHON=python3.12 make demo    another Python (3.10 to 3.13) for a new .venv
+#   JOBS=4 make build              compile with so many processes
+
+PYTHON ?= python3
+JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
+PROMPT ?= Why is the sky blue? Answer in two sentences.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PYTEST := $(BIN)/python -m pytest
+export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
+# The scripts of .venv (clang-format, cmake of a wheel, ...) before the system's.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+# What the installed package is made of.
+SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
+  $(shell find csrc -type f) $(shell find python -name '*.py' -o -name '*.pyi' -o -name 'py.typed' -o -name '*.html')
+CXX_FILES = $(shell find csrc tests/native $(wildcard bench) -name '*.cpp' -o -name '*.h' -o -name '*.inl')
+LINTED := $(wildcard python tests bench scripts)
+
+.DEFAULT_GOAL := help
+.PHONY: help build test test-models bits bench lint format stubs asan tsan demo docs clean
+.DELETE_ON_ERROR:
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+# --- the environment: one stamp a layer, so that nothing is installed twice -------------------------------------
+
+$(VENV)/made:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 13) else \
+	  f"nextoken needs Python 3.10 to 3.13, $(PYTHON) is {v[0]}.{v[1]}: choose one with PYTHON=")'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# The compiler's side of the build lives in .venv, not in an isolated environment that is new each time: so CMake
+# finds its files where they were, and compiles only what changed.
+$(VENV)/build-tools: $(VENV)/made
+	$(PIP) install "scikit-build-core>=0.11" "pybind11==3.1.0"
+	@touch $@
+
+$(VENV)/installed: $(VENV)/build-tools $(SOURCES)
+	$(PIP) install --no-build-isolation .
+	@touch $@
+
+$(VENV)/dev-tools: $(VENV)/made requirements-dev.txt
+	$(PIP) install -r requirements-dev.txt
+	@touch $@
+
+build: $(VENV)/installed ## compile and install the package into .venv
+
+# --- try it -----------------------------------------------------------------------------------------------------
+
+demo: build ## fetch a small model and let it answer a prompt, token by token
+	$(BIN)/nextoken run smollm2-135m "$(PROMPT)"
+
+bench: build ## measure: cached against uncached decoding
+	$(BIN)/nextoken bench cache smollm2-135m
+
+# --- check it ---------------------------------------------------------------------------------------------------
+
+test: lint ## what CI runs: lint, types, stubs, and all tests but the slow ones
+	$(PYTEST) -m "not slow"
+
+test-models: build $(VENV)/dev-tools ## the tests on real models, slow ones too (downloads 340 MB the first time)
+	$(PYTEST) -m models
+
+bits: build $(VENV)/dev-tools ## the same bits whatever the cache, chunks, batch, threads and instruction set
+	$(PYTEST) -m "not slow" -k "bits"
+
+lint: build $(VENV)/dev-tools ## ruff, strict mypy, clang-format, and stubs in step with the module
+	$(BIN)/ruff check $(LINTED)
+	$(BIN)/ruff format --check $(LINTED)
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run -Werror $(CXX_FILES)
+	$(BIN)/python scripts/stubs.py --check
+
+format: $(VENV)/dev-tools ## rewrite Python and C++ files in the project's format
+	$(BIN)/ruff check --fix --exit-zero $(LINTED)
+	$(BIN)/ruff format $(LINTED)
+	$(BIN)/clang-format -i $(CXX_FILES)
+
+stubs: build $(VENV)/dev-tools ## write python/nextoken/_native/*.pyi anew from the compiled module
+	$(BIN)/python scripts/stubs.py
+
+# --- sanitizers (GCC): their own build folders, their own copy of the package -----------------------------------
+
+SANITIZED_TESTS := $(wildcard tests/gguf tests/quant tests/kernels tests/cache tests/model tests/sampling tests/tokenizer)
+gcc_library = $(shell $(CXX) -print-file-name=$(1))
+
+asan: build $(VENV)/dev-tools ## tests of native code under the address and undefined-behaviour sanitizers
+	cmake -S . -B build/asan -DNEXTOKEN_SANITIZE=address,undefined -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python \
+	  -Dpybind11_DIR=$$($(BIN)/python -m pybind11 --cmakedir)
+	cmake --build build/asan
+	rm -rf build/asan/site && mkdir -p build/asan/site && cp -R python/nextoken build/asan/site/
+	cmake --install build/asan --prefix build/asan/site
+	@# libstdc++ is preloaded too: without it the sanitizer aborts at the first C++ exception.
+	PYTHONPATH=build/asan/site PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
+	  UBSAN_OPTIONS=print_stacktrace=1 \
+	  LD_PRELOAD="$(call gcc_library,libasan.so) $(call gcc_library,libubsan.so) $(call gcc_library,libstdc++.so.6)" \
+	  $(PYTEST) -m "not slow and not models" -p no:cacheprovider $(SANITIZED_TESTS)
+
+tsan: ## the thread pool under the thread sanitizer
+	cmake -S . -B build/tsan -DNEXTOKEN_SANITIZE=thread -DNEXTOKEN_PYTHON=OFF -DNEXTOKEN_TESTS=ON
+	cmake --build build/tsan
+	ctest --test-dir build/tsan --output-on-failure
+
+# --- the rest ---------------------------------------------------------------------------------------------------
+
+docs: $(VENV)/made ## build the documentation into site/
+	$(PIP) install "mkdocs>=1.6,<2"
+	$(BIN)/mkdocs build --strict
+
+clean: ## remove what make made, the downloaded models excepted
+	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis
