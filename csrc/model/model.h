@@ -10,35 +10,42 @@
 #include "kernels/kernels.h"
 #include "kernels/matrix.h"
 #include "model/spec.h"
+#include "model/workspace.h"
 
 namespace nextoken {
 
 /// Norm weights are kept as float, [hidden_size] or, for q and k, [head_dim]. Absent ones are empty.
 struct Layer {
   std::vector<float> attn_norm, attn_post_norm, ffn_norm, ffn_post_norm, q_norm, k_norm;
-  Matrix q, k, v, attn_out, gate, up, down_matrix;
-  Linear qkv, o, gate_up, down; // views of the matrices above
+  Matrix wq, wk, wv, wo, w_gate, w_up, w_down;
+  Linear qkv, o, gate_up, down; // the matrices above, as the pass multiplies them
+  AttentionSpec attention;
+  size_t rotation = 0; // index into the model's inverse frequencies
 };
 
 struct Weights {
-  Matrix embedding, head; // head unused if tied
-  std::vector<float> final_norm;
+  Matrix embedding, head;          // head is unused if tied
+  Linear lm_head;                  // head, or embedding if tied
+  std::vector<float> final_norm;   // [hidden_size]
   std::vector<float> rope_factors; // [n_rot / 2] divisors of the rotary frequencies, or empty
   std::vector<Layer> layers;
-  Linear lm_head;
   Buffer storage; // every panel of the model
-  uint64_t fingerprint[2] = {};
 };
 
 struct Model {
   Spec spec;
   Weights weights;
+  std::vector<std::vector<double>> inverse_frequencies; // of each different rotation [n_rot / 2]
+  std::string fingerprint;                              // of spec and weights, 32 hex digits
   std::unique_ptr<ThreadPool> pool;
   std::unique_ptr<Kernels> kernels;
-  PassQueue queue; // one pass at a time, in order of arrival
-  bool closed = false;
+  Workspace workspace; // of the pass that has its turn
+  PassQueue queue;     // one pass at a time, in order of arrival
+  bool closed = false; // read and set by who has its turn
 
-  int64_t nbytes() const { return weights.storage.size(); }
+  Model() = default;
+  Model(const Model&) = delete; // matrices are pointed to
+  Model& operator=(const Model&) = delete;
 };
 
 } // namespace nextoken

@@ -1,0 +1,45 @@
+#include "cache/cache.h"
+
+#include <cstring>
+
+namespace nextoken {
+namespace {
+
+int64_t blocks_for(int64_t tokens) { return (tokens + KV_BLOCK - 1) / KV_BLOCK; }
+
+} // namespace
+
+Cache::Cache(KvShape shape, int64_t n_ctx) : shape_(shape), n_ctx_(n_ctx) {}
+
+std::unique_ptr<Cache> Cache::fork() const { return std::make_unique<Cache>(*this); }
+
+void Cache::rewind(int64_t n) {
+  ids_.resize(ids_.size() - (size_t)n);
+  trim();
+}
+
+void Cache::reserve(int64_t n) {
+  const int64_t first = length() / KV_BLOCK, end = blocks_for(length() + n);
+  std::vector<std::shared_ptr<Buffer>> blocks = blocks_;
+  const int64_t new_blocks = end - (int64_t)blocks.size();
+  if (new_blocks * shape_.block_bytes() > (int64_t{64} << 20)) {
+    require_memory(new_blocks * shape_.block_bytes(), "the KV cache");
+  }
+  for (int64_t b = first; b < end; ++b) {
+    if (b == (int64_t)blocks.size()) {
+      blocks.push_back(std::make_shared<Buffer>(shape_.block_bytes(), "a block of the KV cache"));
+    } else if (blocks_[(size_t)b].use_count() > 2) { // ours, the copy of the table above, and a fork's
+      auto copy = std::make_shared<Buffer>(shape_.block_bytes(), "a block of the KV cache");
+      std::memcpy(copy->data(), blocks[(size_t)b]->data(), (size_t)shape_.block_bytes());
+      blocks[(size_t)b] = std::move(copy);
+    }
+  }
+  ids_.reserve((size_t)(length() + n)); // so that commit can not fail
+  blocks_ = std::move(blocks);
+}
+
+void Cache::commit(const int32_t* ids, int64_t n) { ids_.insert(ids_.end(), ids, ids + n); }
+
+void Cache::trim() { blocks_.resize((size_t)blocks_for(length())); }
+
+} // namespace nextoken

@@ -1,0 +1,63 @@
+// The KV cache of one sequence: a table of blocks, shared with its forks until one of them writes.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "base/buffer.h"
+#include "kernels/types.h"
+
+namespace nextoken {
+
+struct KvShape {
+  int64_t n_layers, n_kv_heads, head_dim;
+  KvType type;
+
+  int64_t element_bytes() const { return type == KvType::f32 ? 4 : 2; }
+  /// Of one head in one block; layouts as in AttentionArgs.
+  int64_t k_bytes() const { return KV_BLOCK * head_dim * element_bytes(); }
+  int64_t v_bytes() const { return KV_BLOCK * ((head_dim + 15) / 16 * 16) * element_bytes(); }
+  int64_t block_bytes() const { return n_layers * n_kv_heads * (k_bytes() + v_bytes()); }
+};
+
+/// Not thread-safe: the owner of the model's turn uses it.
+class Cache {
+ public:
+  /// Takes no memory before tokens come.
+  Cache(KvShape shape, int64_t n_ctx);
+
+  int64_t length() const { return (int64_t)ids_.size(); }
+  int64_t n_ctx() const { return n_ctx_; }
+  int64_t nbytes() const { return (int64_t)blocks_.size() * shape_.block_bytes(); }
+  const KvShape& shape() const { return shape_; }
+  const std::vector<int32_t>& ids() const { return ids_; }
+
+  /// A copy that shares every block.
+  std::unique_ptr<Cache> fork() const;
+  /// Forgets the last n tokens, n <= length().
+  void rewind(int64_t n);
+
+  /// Makes room for n more tokens that this sequence alone may write. On failure nothing has changed.
+  void reserve(int64_t n);
+  /// The n tokens behind length() have been written.
+  void commit(const int32_t* ids, int64_t n);
+  /// Gives back blocks reserved but not committed.
+  void trim();
+
+  void* k_block(int64_t layer, int64_t head, int64_t block) const {
+    return blocks_[(size_t)block]->data() + (layer * shape_.n_kv_heads + head) * (shape_.k_bytes() + shape_.v_bytes());
+  }
+  void* v_block(int64_t layer, int64_t head, int64_t block) const {
+    return static_cast<uint8_t*>(k_block(layer, head, block)) + shape_.k_bytes();
+  }
+  int64_t n_blocks() const { return (int64_t)blocks_.size(); }
+  uint8_t* block_data(int64_t block) const { return blocks_[(size_t)block]->data(); }
+
+ private:
+  KvShape shape_;
+  int64_t n_ctx_;
+  std::vector<int32_t> ids_;
+  std::vector<std::shared_ptr<Buffer>> blocks_; // the block table
+};
+
+} // namespace nextoken

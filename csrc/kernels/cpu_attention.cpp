@@ -1,0 +1,112 @@
+// How attention is divided over threads: tiles of tokens in prefill, segments of keys in decode. The order in which a
+// row's keys are summed does not depend on it.
+#include <algorithm>
+
+#include "kernels/cpu_kernels.h"
+
+namespace nextoken {
+namespace {
+
+constexpr int64_t TOKENS_A_TILE = 16;
+constexpr int64_t DECODE_TOKENS = 4; // up to here keys are divided rather than tokens
+
+int64_t blocks_of(const BatchPiece& piece) {
+  return (piece.first_position + piece.n_tokens + KV_BLOCK - 1) / KV_BLOCK;
+}
+
+} // namespace
+
+/// Fills blocks_ and tasks_; returns the number of rows of partial results.
+int64_t CpuKernels::plan_attention(const Batch& batch, int64_t layer, const AttentionSpec& spec) {
+  int64_t n_pointers = 0;
+  for (const BatchPiece& piece : batch.pieces) n_pointers += spec.n_kv_heads * blocks_of(piece) * 2;
+  blocks_.resize((size_t)n_pointers);
+  tasks_.clear();
+  const void** next = blocks_.data();
+  const int64_t group = spec.n_heads / spec.n_kv_heads;
+  int64_t n_partials = 0;
+  for (const BatchPiece& piece : batch.pieces) {
+    const int64_t n_blocks = blocks_of(piece), end = piece.first_position + piece.n_tokens;
+    const int64_t first_key = spec.window ? std::max<int64_t>(0, piece.first_position + 1 - spec.window) : 0;
+    const int64_t segment_begin = first_key / ATTENTION_SEGMENT;
+    const int64_t segment_end = (end + ATTENTION_SEGMENT - 1) / ATTENTION_SEGMENT;
+    for (int64_t head = 0; head < spec.n_kv_heads; ++head) {
+      for (int64_t b = 0; b < n_blocks; ++b) {
+        next[b] = piece.cache->k_block(layer, head, b);
+        next[n_blocks + b] = piece.cache->v_block(layer, head, b);
+      }
+      if (piece.n_tokens <= DECODE_TOKENS && segment_end - segment_begin > 1) {
+        for (int64_t s = segment_begin; s < segment_end; ++s) {
+          tasks_.push_back({&piece, next, n_blocks, head, 0, piece.n_tokens, s, n_partials});
+          n_partials += piece.n_tokens * group;
+        }
+      } else {
+        for (int64_t t = 0; t < piece.n_tokens; t += TOKENS_A_TILE) {
+          tasks_.push_back({&piece, next, n_blocks, head, t, std::min(TOKENS_A_TILE, piece.n_tokens - t), -1, 0});
+        }
+      }
+      next += 2 * n_blocks;
+    }
+  }
+  return n_partials;
+}
+
+void CpuKernels::attention(const Batch& batch, int64_t layer, const AttentionSpec& spec, Rows<const float> q,
+                           const Linear& next, Hidden& a) {
+  const Rows<float> y = a.reset(q.rows, spec.n_heads * spec.head_dim);
+  const int64_t group = spec.n_heads / spec.n_kv_heads, padded_dim = (spec.head_dim + 15) / 16 * 16;
+  const int64_t n_partials = plan_attention(batch, layer, spec);
+  const int64_t partial_floats = n_partials * (padded_dim + 2);
+  if (partials_.size() < partial_floats * 4) partials_ = Buffer(partial_floats * 4, "attention partials");
+  float* const partial_out = partials_.as<float>(); // [n_partials][padded_dim], aligned
+  float* const partial_max = partial_out + n_partials * padded_dim;
+  float* const partial_sum = partial_max + n_partials;
+  const auto out = [&](const AttentionTask& task) {
+    return y[task.piece->row_begin + task.token_begin] + task.head * group * spec.head_dim;
+  };
+
+  // Later tiles see more keys: the longest come first, so that threads end together.
+  pool_.for_each((int64_t)tasks_.size(), batch.poll, [&](int64_t i, int thread) {
+    const AttentionTask& task = tasks_[tasks_.size() - 1 - (size_t)i];
+    AttentionArgs args{};
+    args.kv_type = task.piece->cache->shape().type;
+    args.head_dim = spec.head_dim;
+    args.k_blocks = task.k_blocks;
+    args.v_blocks = task.k_blocks + task.n_blocks;
+    args.q = q[task.piece->row_begin + task.token_begin] + task.head * group * spec.head_dim;
+    args.q_stride = q.stride;
+    args.n_tokens = task.n_tokens;
+    args.group = group;
+    args.first_position = task.piece->first_position + task.token_begin;
+    args.window = spec.window;
+    args.scale = spec.scale;
+    args.soft_cap = spec.soft_cap;
+    float* const room = scratch(thread, table_.attention_scratch(task.n_tokens * group, spec.head_dim));
+    if (task.segment < 0) {
+      table_.attention(args, out(task), y.stride, room);
+    } else {
+      table_.attention_segment(args, task.segment, partial_max + task.partial_begin, partial_sum + task.partial_begin,
+                               partial_out + task.partial_begin * padded_dim, padded_dim, room);
+    }
+  });
+
+  for (size_t i = 0; i < tasks_.size();) {
+    const AttentionTask& task = tasks_[i];
+    size_t end = i + 1;
+    if (task.segment >= 0) {
+      while (end < tasks_.size() && tasks_[end].k_blocks == task.k_blocks) ++end;
+      const int64_t rows = task.n_tokens * group;
+      for (int64_t r = 0; r < rows; ++r) {
+        const int64_t first = task.partial_begin + r;
+        table_.attention_merge((int64_t)(end - i), partial_max + first, partial_sum + first, rows,
+                               partial_out + first * padded_dim, rows * padded_dim, spec.head_dim,
+                               out(task) + r / group * y.stride + r % group * spec.head_dim);
+      }
+    }
+    i = end;
+  }
+  const unsigned forms = forms_of(next);
+  each_row(batch, y.rows, [&](int64_t i) { quantize_row(a, forms, i); });
+}
+
+} // namespace nextoken

@@ -1,0 +1,152 @@
+#include "kernels/cpu_kernels.h"
+
+#include <algorithm>
+
+#include "base/errors.h"
+#include "base/exact_math.h"
+
+namespace nextoken {
+namespace {
+
+constexpr int64_t DECODE_ROWS = 8; // up to here a matmul is bound by memory and split once, evenly
+constexpr int64_t PANELS_A_PIECE = 4;
+
+} // namespace
+
+float* CpuKernels::scratch(int thread, int64_t floats) {
+  Buffer& buffer = scratch_[(size_t)thread];
+  if (buffer.size() < floats * 4) buffer = Buffer(floats * 4, "attention scratch");
+  return buffer.as<float>();
+}
+
+void CpuKernels::quantize_row(const Hidden& h, unsigned forms, int64_t row) const {
+  const float* x = h.rows()[row];
+  const int64_t k = h.rows().cols;
+  bool finite = true;
+  if (forms & (1u << (int)ActivationForm::q32)) {
+    const Hidden::Q32Row r = h.q32_row(row);
+    finite &= table_.quantize_q32(x, k, r.codes, r.scale, r.scaled_sum, r.sum);
+  }
+  if (forms & (1u << (int)ActivationForm::q256)) {
+    const Hidden::Q256Row r = h.q256_row(row);
+    finite &= table_.quantize_q256(x, k, r.codes, r.scale, r.sum);
+  }
+  if (forms & (1u << (int)ActivationForm::bf16)) table_.round_bf16(x, k, h.bf16_row(row));
+  if (!finite) throw NumericalError("the model's activations are no longer finite numbers");
+}
+
+void CpuKernels::embed(const Matrix& table, const Batch& batch, float scale, Rows<float> x) {
+  each_row(batch, x.rows, [&](int64_t i) {
+    table_.unpack_row(table.type, table.panels, table.panel_bytes, batch.token_ids[(size_t)i], table.k, x[i]);
+    if (scale != 1.0f) table_.multiply(scale, x.cols, x[i]);
+  });
+}
+
+void CpuKernels::norm(const Batch& batch, Rows<const float> x, const Norm& norm, const Linear& next, Hidden& h) {
+  const Rows<float> y = h.reset(x.rows, x.cols);
+  const unsigned forms = forms_of(next);
+  each_row(batch, x.rows, [&](int64_t i) {
+    table_.rms_norm(x[i], norm.weight.data(), norm.eps, x.cols, y[i]);
+    quantize_row(h, forms, i);
+  });
+}
+
+void CpuKernels::matmul(const Batch& batch, const Hidden& h, const Linear& w, Rows<float> y) {
+  struct Part {
+    MatmulArgs args;
+    int64_t first_panel; // counted over all parts
+  };
+  Part parts[4];
+  int64_t n_parts = 0, n_panels = 0, column = 0;
+  for (const Matrix* m : w.parts) {
+    parts[n_parts++] = {{m->type, m->panels, m->panel_bytes, m->n_rows, m->k, 0, 0, h.form(m->form), 0, h.rows().rows,
+                         y.data + column, y.stride},
+                        n_panels};
+    n_panels += m->n_panels();
+    column += m->n_rows;
+  }
+  // Panels [begin, end) of all parts taken together.
+  const auto multiply = [&](int64_t begin, int64_t end) {
+    for (int64_t i = 0; i < n_parts; ++i) {
+      const int64_t first = parts[i].first_panel, last = i + 1 < n_parts ? parts[i + 1].first_panel : n_panels;
+      if (begin >= last || end <= first) continue;
+      MatmulArgs args = parts[i].args;
+      args.panel_begin = std::max(begin, first) - first;
+      args.panel_end = std::min(end, last) - first;
+      table_.matmul(args);
+    }
+  };
+  if (h.rows().rows <= DECODE_ROWS) {
+    pool_.run([&](int thread) {
+      multiply(n_panels * thread / pool_.size(), n_panels * (thread + 1) / pool_.size());
+    });
+    if (batch.poll) (*batch.poll)();
+  } else {
+    pool_.for_each((n_panels + PANELS_A_PIECE - 1) / PANELS_A_PIECE, batch.poll, [&](int64_t piece, int) {
+      multiply(piece * PANELS_A_PIECE, std::min(n_panels, (piece + 1) * PANELS_A_PIECE));
+    });
+  }
+}
+
+void CpuKernels::head_norm(const Batch& batch, Rows<float> heads, int64_t head_dim, const Norm& norm) {
+  each_row(batch, heads.rows, [&](int64_t i) {
+    for (int64_t c = 0; c < heads.cols; c += head_dim) {
+      table_.rms_norm(heads[i] + c, norm.weight.data(), norm.eps, head_dim, heads[i] + c);
+    }
+  });
+}
+
+void CpuKernels::rope_angles(const Batch& batch, const std::vector<double>& inverse_frequencies, RopeAngles angles) {
+  each_row(batch, angles.cos.rows, [&](int64_t i) {
+    for (size_t c = 0; c < inverse_frequencies.size(); ++c) {
+      const double angle = (double)batch.positions[(size_t)i] * inverse_frequencies[c];
+      angles.cos[i][c] = (float)exact_cos(angle);
+      angles.sin[i][c] = (float)exact_sin(angle);
+    }
+  });
+}
+
+void CpuKernels::rope(const Batch& batch, RopePairs pairs, const RopeAngles& angles, int64_t head_dim, Rows<float> heads) {
+  each_row(batch, heads.rows, [&](int64_t i) {
+    for (int64_t c = 0; c < heads.cols; c += head_dim) {
+      table_.rope(pairs, angles.cos[i], angles.sin[i], angles.cos.cols * 2, heads[i] + c);
+    }
+  });
+}
+
+void CpuKernels::store(const Batch& batch, int64_t layer, Rows<const float> k, Rows<const float> v) {
+  for (const BatchPiece& piece : batch.pieces) {
+    const KvShape& shape = piece.cache->shape();
+    each_row(batch, piece.n_tokens, [&](int64_t t) {
+      const int64_t row = piece.row_begin + t, position = piece.first_position + t, block = position / KV_BLOCK;
+      for (int64_t head = 0; head < shape.n_kv_heads; ++head) {
+        table_.kv_write(shape.type, k[row] + head * shape.head_dim, v[row] + head * shape.head_dim, shape.head_dim,
+                        position % KV_BLOCK, piece.cache->k_block(layer, head, block),
+                        piece.cache->v_block(layer, head, block));
+      }
+    });
+  }
+}
+
+void CpuKernels::gated_activation(const Batch& batch, Gate gate, Rows<const float> gate_up, const Linear& next, Hidden& f) {
+  const int64_t ffn_size = gate_up.cols / 2;
+  const Rows<float> y = f.reset(gate_up.rows, ffn_size);
+  const unsigned forms = forms_of(next);
+  each_row(batch, gate_up.rows, [&](int64_t i) {
+    table_.gated_activation(gate, gate_up[i], gate_up[i] + ffn_size, ffn_size, y[i]);
+    quantize_row(f, forms, i);
+  });
+}
+
+void CpuKernels::add_residual(const Batch& batch, Rows<float> y, const Norm& norm, Rows<float> x) {
+  each_row(batch, x.rows, [&](int64_t i) {
+    if (!norm.weight.empty()) table_.rms_norm(y[i], norm.weight.data(), norm.eps, y.cols, y[i]);
+    table_.add(y[i], x.cols, x[i]);
+  });
+}
+
+void CpuKernels::soft_cap(const Batch& batch, float cap, Rows<float> x) {
+  each_row(batch, x.rows, [&](int64_t i) { table_.soft_cap(cap, x.cols, x[i]); });
+}
+
+} // namespace nextoken

@@ -1,0 +1,69 @@
+// The kernel set on the CPU: one instruction set's table, its work split over a pool of threads.
+#pragma once
+#include <algorithm>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "kernels/kernels.h"
+#include "kernels/table.h"
+
+namespace nextoken {
+
+/// Steps on up to ROWS_ON_ONE_THREAD rows run on the calling thread: they cost less than starting a region does.
+class CpuKernels : public Kernels {
+ public:
+  CpuKernels(const KernelTable& table, ThreadPool& pool) : table_(table), pool_(pool), scratch_((size_t)pool.size()) {}
+
+  const char* isa() const override { return table_.name; }
+  void embed(const Matrix& table, const Batch& batch, float scale, Rows<float> x) override;
+  void norm(const Batch& batch, Rows<const float> x, const Norm& norm, const Linear& next, Hidden& h) override;
+  void matmul(const Batch& batch, const Hidden& h, const Linear& w, Rows<float> y) override;
+  void head_norm(const Batch& batch, Rows<float> heads, int64_t head_dim, const Norm& norm) override;
+  void rope_angles(const Batch& batch, const std::vector<double>& inverse_frequencies, RopeAngles angles) override;
+  void rope(const Batch& batch, RopePairs pairs, const RopeAngles& angles, int64_t head_dim, Rows<float> heads) override;
+  void store(const Batch& batch, int64_t layer, Rows<const float> k, Rows<const float> v) override;
+  void attention(const Batch& batch, int64_t layer, const AttentionSpec& spec, Rows<const float> q, const Linear& next,
+                 Hidden& a) override;
+  void gated_activation(const Batch& batch, Gate gate, Rows<const float> gate_up, const Linear& next, Hidden& f) override;
+  void add_residual(const Batch& batch, Rows<float> y, const Norm& norm, Rows<float> x) override;
+  void soft_cap(const Batch& batch, float cap, Rows<float> x) override;
+
+ private:
+  static constexpr int64_t ROWS_ON_ONE_THREAD = 3;
+
+  /// fn(row) for each row.
+  template <class F> void each_row(const Batch& batch, int64_t rows, F&& fn) {
+    if (rows <= ROWS_ON_ONE_THREAD || pool_.size() == 1) {
+      for (int64_t i = 0; i < rows; ++i) fn(i);
+      return;
+    }
+    const int64_t step = std::max<int64_t>(1, rows / (pool_.size() * 4));
+    pool_.for_each((rows + step - 1) / step, batch.poll, [&](int64_t piece, int) {
+      for (int64_t i = piece * step; i < std::min(rows, (piece + 1) * step); ++i) fn(i);
+    });
+  }
+
+  void quantize_row(const Hidden& h, unsigned forms, int64_t row) const;
+  float* scratch(int thread, int64_t floats);
+
+  /// Attention on one kv head of one piece: a tile of its tokens, and in decode one segment of their keys.
+  struct AttentionTask {
+    const BatchPiece* piece;
+    const void* const* k_blocks; // of this head; its v_blocks follow, n_blocks further on
+    int64_t n_blocks;
+    int64_t head, token_begin, n_tokens;
+    int64_t segment;       // -1: all segments, merged
+    int64_t partial_begin; // row of the first partial result
+  };
+  int64_t plan_attention(const Batch& batch, int64_t layer, const AttentionSpec& spec);
+
+  const KernelTable& table_;
+  ThreadPool& pool_;
+  std::vector<Buffer> scratch_; // one a thread
+  // Kept from layer to layer, so that a decoded token allocates nothing.
+  std::vector<const void*> blocks_;
+  std::vector<AttentionTask> tasks_;
+  Buffer partials_;
+};
+
+} // namespace nextoken

@@ -1,0 +1,77 @@
+// The operations a forward pass is made of. The CPU implements them; another device implements the same set.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "base/poll.h"
+#include "base/view.h"
+#include "cache/cache.h"
+#include "kernels/hidden.h"
+#include "kernels/matrix.h"
+#include "kernels/types.h"
+
+namespace nextoken {
+
+/// Consecutive tokens of one sequence in a batch.
+struct BatchPiece {
+  Cache* cache;
+  int64_t row_begin, n_tokens, first_position;
+};
+
+/// T rows of any mix of sequences.
+struct Batch {
+  std::vector<int32_t> token_ids; // [T]
+  std::vector<int64_t> positions; // [T]
+  std::vector<BatchPiece> pieces; // in row order
+  Poll* poll = nullptr;
+
+  int64_t size() const { return (int64_t)token_ids.size(); }
+};
+
+/// Weights of an RMS norm; an empty weight stands for "no norm here".
+struct Norm {
+  const std::vector<float>& weight;
+  float eps;
+};
+
+/// cos and sin of the rotary angles of each row: [T][n_rot / 2].
+struct RopeAngles {
+  Rows<float> cos, sin;
+};
+
+struct AttentionSpec {
+  int64_t n_heads, n_kv_heads, head_dim, window;
+  float scale, soft_cap;
+};
+
+class Kernels {
+ public:
+  virtual ~Kernels() = default;
+  virtual const char* isa() const = 0;
+
+  /// x [T, D] = table[token id] * scale
+  virtual void embed(const Matrix& table, const Batch& batch, float scale, Rows<float> x) = 0;
+  /// h = norm(x), in the forms that `next` multiplies with
+  virtual void norm(const Batch& batch, Rows<const float> x, const Norm& norm, const Linear& next, Hidden& h) = 0;
+  /// y [T, N] = h w^T
+  virtual void matmul(const Batch& batch, const Hidden& h, const Linear& w, Rows<float> y) = 0;
+  /// Each head of `heads` [T, n * head_dim] normed by itself, in place
+  virtual void head_norm(const Batch& batch, Rows<float> heads, int64_t head_dim, const Norm& norm) = 0;
+  /// angles of each row for inverse frequencies [n_rot / 2]; in double, rounded once
+  virtual void rope_angles(const Batch& batch, const std::vector<double>& inverse_frequencies, RopeAngles angles) = 0;
+  /// Rotates each head of `heads` [T, n * head_dim] in place
+  virtual void rope(const Batch& batch, RopePairs pairs, const RopeAngles& angles, int64_t head_dim, Rows<float> heads) = 0;
+  /// k, v [T, G d] into the caches of the batch
+  virtual void store(const Batch& batch, int64_t layer, Rows<const float> k, Rows<const float> v) = 0;
+  /// a [T, H d] = attention of q [T, H d] over the caches, in the forms that `next` multiplies with
+  virtual void attention(const Batch& batch, int64_t layer, const AttentionSpec& spec, Rows<const float> q,
+                         const Linear& next, Hidden& a) = 0;
+  /// f [T, F] = gate(gate_up[:, :F]) * gate_up[:, F:], in the forms that `next` multiplies with
+  virtual void gated_activation(const Batch& batch, Gate gate, Rows<const float> gate_up, const Linear& next, Hidden& f) = 0;
+  /// x += norm(y), or y where the norm has no weight; y is overwritten
+  virtual void add_residual(const Batch& batch, Rows<float> y, const Norm& norm, Rows<float> x) = 0;
+  /// x = cap * tanh(x / cap)
+  virtual void soft_cap(const Batch& batch, float cap, Rows<float> x) = 0;
+};
+
+} // namespace nextoken

@@ -1,0 +1,30 @@
+// The buffers of a pass, each with its shape; T is at most max_rows.
+#pragma once
+#include <vector>
+
+#include "kernels/kernels.h"
+#include "model/spec.h"
+
+namespace nextoken {
+
+struct Workspace {
+  Workspace() = default;
+  /// n_angles: how many different rotations the layers use.
+  Workspace(const Spec& spec, int64_t max_rows, int64_t n_angles);
+
+  /// Sets the number of rows of every view.
+  void resize(int64_t rows);
+
+  int64_t max_rows = 0;
+  Rows<float> x;                  // [T, D] the residual stream
+  Rows<float> q, k, v, qkv;       // [T, H d], [T, G d], [T, G d], side by side in qkv
+  Rows<float> y;                  // [T, D] what a block adds to x
+  Rows<float> gate_up;            // [T, 2F]
+  Hidden h, a, f;                 // [T, D], [T, H d], [T, F] on their way into a matmul
+  std::vector<RopeAngles> angles; // one for each different rotation
+
+ private:
+  Buffer floats_;
+};
+
+} // namespace nextoken
