@@ -2,7 +2,7 @@
 
 namespace nextoken {
 
-Workspace::Workspace(const Spec& s, int64_t max_rows, int64_t n_angles) : max_rows(max_rows) {
+Workspace::Workspace(const Spec& s, int64_t max_rows, int64_t n_angles) : max_rows(max_rows), vocab_size_(s.vocab_size) {
   const int64_t qkv_size = s.q_size() + 2 * s.kv_size(), half_rot = s.n_rot / 2;
   const int64_t columns = 2 * s.hidden_size + qkv_size + 2 * s.ffn_size + n_angles * 2 * half_rot;
   floats_ = Buffer(max_rows * columns * 4, "the workspace of a pass");
@@ -23,6 +23,11 @@ Workspace::Workspace(const Spec& s, int64_t max_rows, int64_t n_angles) : max_ro
   h = Hidden(max_rows, s.hidden_size);
   a = Hidden(max_rows, s.q_size());
   f = Hidden(max_rows, s.ffn_size);
+}
+
+Rows<float> Workspace::logits_rows(int64_t n) {
+  if (logits_.size() < n * vocab_size_ * 4) logits_ = Buffer(n * vocab_size_ * 4, "logits");
+  return {logits_.as<float>(), n, vocab_size_, vocab_size_};
 }
 
 void Workspace::resize(int64_t rows) {

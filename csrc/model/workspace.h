@@ -15,6 +15,9 @@ struct Workspace {
   /// Sets the number of rows of every view.
   void resize(int64_t rows);
 
+  /// Room for n rows of logits [n, V], n small.
+  Rows<float> logits_rows(int64_t n);
+
   int64_t max_rows = 0;
   Rows<float> x;                  // [T, D] the residual stream
   Rows<float> q, k, v, qkv;       // [T, H d], [T, G d], [T, G d], side by side in qkv
@@ -24,7 +27,8 @@ struct Workspace {
   std::vector<RopeAngles> angles; // one for each different rotation
 
  private:
-  Buffer floats_;
+  int64_t vocab_size_ = 0;
+  Buffer floats_, logits_;
 };
 
 } // namespace nextoken

@@ -1,0 +1,58 @@
+#include "model/fingerprint.h"
+
+#include <cstdio>
+#include <cstring>
+
+namespace nextoken {
+namespace {
+
+constexpr uint64_t ODD_A = 0xff51afd7ed558ccdull, ODD_B = 0xc4ceb9fe1a85ec53ull;
+
+uint64_t mix(uint64_t h, uint64_t word, uint64_t odd) {
+  h = (h ^ word) * odd;
+  return h ^ h >> 29;
+}
+
+} // namespace
+
+void Fingerprint::add(const uint8_t* bytes, int64_t n) {
+  a_ = mix(a_, (uint64_t)n, ODD_A);
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) { // two independent chains
+    uint64_t x, y;
+    std::memcpy(&x, bytes + i, 8);
+    std::memcpy(&y, bytes + i + 8, 8);
+    a_ = mix(a_, x, ODD_A);
+    b_ = mix(b_, y, ODD_B);
+  }
+  for (; i < n; ++i) a_ = mix(a_, bytes[i], ODD_A);
+}
+
+void Fingerprint::add(const Spec& s) {
+  // Field by field: padding between them has no defined value.
+  std::string text;
+  const auto number = [&](double x) {
+    char digits[40];
+    std::snprintf(digits, sizeof digits, "%.17g;", x);
+    text += digits;
+  };
+  for (int64_t n : {s.n_ctx, s.vocab_size, s.hidden_size, s.ffn_size, s.n_heads, s.n_kv_heads, s.head_dim, s.n_rot,
+                    (int64_t)s.rope_pairs, (int64_t)s.gate, (int64_t)s.qk_norm, (int64_t)s.post_norms}) {
+    number((double)n);
+  }
+  for (double x : {s.norm_eps, s.embedding_scale, s.attention_scale, s.attention_soft_cap, s.logit_soft_cap}) number(x);
+  for (const LayerSpec& layer : s.layers) {
+    number(layer.rope_theta);
+    number(layer.rope_factor);
+    number((double)layer.window);
+  }
+  add(reinterpret_cast<const uint8_t*>(text.data()), (int64_t)text.size());
+}
+
+std::string Fingerprint::hex() const {
+  char digits[33];
+  std::snprintf(digits, sizeof digits, "%016llx%016llx", (unsigned long long)a_, (unsigned long long)b_);
+  return digits;
+}
+
+} // namespace nextoken

@@ -1,0 +1,151 @@
+#include "model/pass.h"
+
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+
+#include "base/errors.h"
+#include "base/float_environment.h"
+#include "model/forward.h"
+
+namespace nextoken {
+namespace {
+
+constexpr int64_t CHUNK_ROWS = 256;     // rows of a forward pass: their activations stay in the second-level cache
+constexpr int64_t DECODE_ROWS = 8;      // smallest workspace
+constexpr int64_t LOGIT_ROWS_AT_ONCE = 16; // bounds the memory of [R, V]
+
+void check(const Model& model, const std::vector<SequenceStep>& steps) {
+  for (size_t i = 0; i < steps.size(); ++i) {
+    const SequenceStep& step = steps[i];
+    const int64_t n_ctx = step.cache->n_ctx(), needed = step.cache->length() + step.n;
+    if (needed > n_ctx) {
+      throw ContextLengthError(std::to_string(needed) + " tokens do not fit the context of " + std::to_string(n_ctx) +
+                                   "; shorten the prompt, or load the model with a larger n_ctx",
+                               needed, n_ctx);
+    }
+    for (int64_t t = 0; t < step.n; ++t) {
+      if (step.ids[t] < 0 || step.ids[t] >= model.spec.vocab_size) {
+        throw std::invalid_argument("token id " + std::to_string(step.ids[t]) + " at index " + std::to_string(t) +
+                                    " is not in the vocabulary of " + std::to_string(model.spec.vocab_size));
+      }
+    }
+    for (size_t j = 0; j < i; ++j) {
+      if (steps[j].cache == step.cache) throw std::invalid_argument("the same session stands in the batch twice");
+    }
+  }
+}
+
+/// The next rows of the steps from (sequence, token) on, at most CHUNK_ROWS of them.
+struct Cursor {
+  size_t sequence = 0;
+  int64_t token = 0;
+
+  Batch next(const std::vector<SequenceStep>& steps, Poll* poll, std::vector<size_t>& piece_sequences) {
+    Batch batch;
+    batch.poll = poll;
+    piece_sequences.clear();
+    while (sequence < steps.size() && batch.size() < CHUNK_ROWS) {
+      const SequenceStep& step = steps[sequence];
+      const int64_t n = std::min(step.n - token, CHUNK_ROWS - batch.size());
+      if (n > 0) {
+        const int64_t first = step.cache->length() + token;
+        batch.pieces.push_back({step.cache, batch.size(), n, first});
+        piece_sequences.push_back(sequence);
+        for (int64_t i = 0; i < n; ++i) batch.positions.push_back(first + i);
+        batch.token_ids.insert(batch.token_ids.end(), step.ids + token, step.ids + token + n);
+        token += n;
+      }
+      if (token == step.n) ++sequence, token = 0;
+    }
+    return batch;
+  }
+};
+
+/// Logits of the last rows of the sequences that end in this batch.
+void give_last_rows(Model& model, const Batch& batch, const std::vector<SequenceStep>& steps,
+                    const std::vector<size_t>& piece_sequences, const OnLastRow& on_last) {
+  Workspace& w = model.workspace;
+  std::vector<size_t> ending;
+  for (size_t p = 0; p < batch.pieces.size(); ++p) {
+    const BatchPiece& piece = batch.pieces[p];
+    const SequenceStep& step = steps[piece_sequences[p]];
+    if (piece.first_position + piece.n_tokens < step.cache->length() + step.n) continue;
+    // Rows move up only: a row is read before another is written over it.
+    std::memmove(w.x[(int64_t)ending.size()], w.x[piece.row_begin + piece.n_tokens - 1], (size_t)w.x.cols * 4);
+    ending.push_back(piece_sequences[p]);
+  }
+  for (size_t begin = 0; begin < ending.size(); begin += LOGIT_ROWS_AT_ONCE) {
+    const int64_t n = std::min<int64_t>(LOGIT_ROWS_AT_ONCE, (int64_t)(ending.size() - begin));
+    const Rows<float> logits = w.logits_rows(n);
+    project_logits(model, batch, w.x.slice((int64_t)begin, (int64_t)begin + n), w, logits);
+    model.pool->for_each(n, nullptr, [&](int64_t i, int) {
+      const size_t sequence = ending[begin + (size_t)i];
+      if (on_last) {
+        on_last(sequence, logits[i]);
+      } else {
+        std::memcpy(steps[sequence].logits, logits[i], (size_t)logits.cols * 4);
+      }
+    });
+  }
+}
+
+void give_all_rows(Model& model, const Batch& batch, const std::vector<SequenceStep>& steps,
+                   const std::vector<size_t>& piece_sequences) {
+  Workspace& w = model.workspace;
+  const int64_t vocab_size = model.spec.vocab_size;
+  for (size_t p = 0; p < batch.pieces.size(); ++p) {
+    const BatchPiece& piece = batch.pieces[p];
+    const SequenceStep& step = steps[piece_sequences[p]];
+    const int64_t first = piece.first_position - step.cache->length();
+    project_logits(model, batch, w.x.slice(piece.row_begin, piece.row_begin + piece.n_tokens), w,
+                   {step.logits + first * vocab_size, piece.n_tokens, vocab_size, vocab_size});
+  }
+}
+
+/// Gives back what the caches reserved unless the pass went through.
+struct Rollback {
+  const std::vector<SequenceStep>& steps;
+  bool armed = true;
+  ~Rollback() {
+    if (!armed) return;
+    for (const SequenceStep& step : steps) step.cache->trim();
+  }
+};
+
+} // namespace
+
+void run_pass(Model& model, const std::vector<SequenceStep>& steps, Logits logits, Poll* poll, const Progress& progress,
+              const OnLastRow& on_last) {
+  const DefaultFloatEnvironment environment;
+  if (model.closed) throw ClosedError("the model was closed");
+  check(model, steps);
+
+  Rollback rollback{steps};
+  int64_t total = 0, done = 0;
+  for (const SequenceStep& step : steps) {
+    step.cache->reserve(step.n);
+    total += step.n;
+  }
+  const int64_t rows = std::min(total, CHUNK_ROWS) <= DECODE_ROWS ? DECODE_ROWS : CHUNK_ROWS;
+  if (model.workspace.max_rows < rows) {
+    model.workspace = Workspace(); // gives the smaller one back first
+    model.workspace = Workspace(model.spec, rows, (int64_t)model.inverse_frequencies.size());
+  }
+
+  Cursor cursor;
+  std::vector<size_t> piece_sequences;
+  while (done < total) {
+    const Batch batch = cursor.next(steps, poll, piece_sequences);
+    forward(model, batch, model.workspace);
+    if (logits == Logits::last) give_last_rows(model, batch, steps, piece_sequences, on_last);
+    if (logits == Logits::all) give_all_rows(model, batch, steps, piece_sequences);
+    done += batch.size();
+    if (progress) progress(done, total);
+  }
+  for (const SequenceStep& step : steps) step.cache->commit(step.ids, step.n);
+  rollback.armed = false;
+}
+
+} // namespace nextoken

@@ -1,0 +1,31 @@
+// One native call: several sequences advance together, all or none of them.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "model/model.h"
+
+namespace nextoken {
+
+enum class Logits { none, last, all };
+
+/// `n` new tokens behind what `cache` holds. logits: [V] for last, [n, V] for all, else unused.
+struct SequenceStep {
+  Cache* cache;
+  const int32_t* ids;
+  int64_t n;
+  float* logits = nullptr;
+};
+
+using Progress = std::function<void(int64_t done, int64_t total)>;
+/// Receives the last row of a sequence [V]; called on any thread, at most once a sequence.
+using OnLastRow = std::function<void(size_t sequence, const float* logits)>;
+
+/// Appends the tokens of every step to its cache. The caller has the model's turn. With Logits::last the last row goes
+/// to on_last where there is one, else to `logits`. On any exception every cache is as before.
+/// Throws ContextLengthError, std::invalid_argument for bad ids, NumericalError, OutOfMemory, and what poll throws.
+void run_pass(Model& model, const std::vector<SequenceStep>& steps, Logits logits, Poll* poll, const Progress& progress,
+              const OnLastRow& on_last);
+
+} // namespace nextoken
