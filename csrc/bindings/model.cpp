@@ -1,0 +1,191 @@
+// nextoken._native.Model, and the calls that run it: append and predict.
+#include "bindings/model.h"
+
+#include <pybind11/functional.h>
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "bindings.h"
+#include "bindings/python_poll.h"
+#include "model/load.h"
+#include "model/pass.h"
+#include "sampling/sampler.h"
+
+namespace py = pybind11;
+
+namespace nextoken::bindings {
+namespace {
+
+using Array = py::array_t<float, py::array::c_style>;
+
+TensorSource to_source(const py::handle& tensor) {
+  TensorSource source;
+  source.name = tensor.attr("name").cast<std::string>();
+  source.type = tensor.attr("type").cast<int32_t>();
+  source.shape = tensor.attr("shape").cast<std::vector<int64_t>>();
+  source.offset = tensor.attr("offset").cast<int64_t>();
+  source.nbytes = tensor.attr("nbytes").cast<int64_t>();
+  return source;
+}
+
+std::shared_ptr<PyModel> load(const Spec& spec, const py::dict& tensors, const std::string& path, int n_threads,
+                              const std::optional<std::string>& isa, const py::object& progress, const py::object& cancel) {
+  if (n_threads < 1 || n_threads > 1024) {
+    throw std::invalid_argument("n_threads must be from 1 to 1024, not " + std::to_string(n_threads));
+  }
+  TensorSources sources;
+  for (const auto& [role, tensor] : tensors) sources[role.cast<std::string>()] = to_source(tensor);
+  PythonPoll poll(cancel, nullptr);
+  PythonProgress report(progress);
+  auto result = std::make_shared<PyModel>();
+  const py::gil_scoped_release released;
+  result->model = load_model(spec, sources, path, n_threads, isa ? isa->c_str() : nullptr, &poll, std::ref(report));
+  result->isa = result->model->kernels->isa();
+  result->n_threads = n_threads;
+  return result;
+}
+
+void close(PyModel& m) {
+  m.closing.store(true);
+  const py::gil_scoped_release released;
+  const PassQueue::Turn turn(m.model->queue, nullptr);
+  m.model->closed = true;
+  m.model->weights.storage = Buffer();
+  m.model->workspace = Workspace();
+  m.model->kernels.reset();
+  m.model->pool.reset();
+}
+
+std::vector<int32_t> to_ids(const py::handle& object) {
+  if (py::isinstance<py::array_t<int32_t>>(object)) {
+    const auto array = py::cast<py::array_t<int32_t, py::array::c_style | py::array::forcecast>>(object);
+    if (array.ndim() != 1) throw std::invalid_argument("token ids must be one-dimensional");
+    return {array.data(), array.data() + array.size()};
+  }
+  std::vector<int32_t> ids;
+  for (const py::handle item : py::reinterpret_borrow<py::iterable>(object)) {
+    const Py_ssize_t id = PyNumber_AsSsize_t(item.ptr(), nullptr); // clipped: far outside any vocabulary
+    if (id == -1 && PyErr_Occurred()) throw py::error_already_set();
+    ids.push_back((int32_t)std::max<Py_ssize_t>(INT32_MIN, std::min<Py_ssize_t>(INT32_MAX, id)));
+  }
+  return ids;
+}
+
+/// The steps of a pass and what they point to.
+struct Steps {
+  std::vector<PyCache*> caches;
+  std::vector<std::vector<int32_t>> ids;
+  std::vector<SequenceStep> steps;
+
+  Steps(const std::shared_ptr<PyModel>& model, const std::vector<PyCache*>& caches, const py::list& ids) : caches(caches) {
+    if (caches.size() != ids.size()) {
+      throw std::invalid_argument(std::to_string(caches.size()) + " sessions and " + std::to_string(ids.size()) +
+                                  " lists of token ids");
+    }
+    for (const py::handle item : ids) this->ids.push_back(to_ids(item));
+    for (size_t i = 0; i < caches.size(); ++i) {
+      if (!caches[i] || caches[i]->owner != model) throw std::invalid_argument("a session belongs to another model");
+      steps.push_back({&caches[i]->open(), this->ids[i].data(), (int64_t)this->ids[i].size(), nullptr});
+    }
+  }
+
+  void require_tokens() const {
+    for (const auto& list : ids) {
+      if (list.empty()) throw std::invalid_argument("no token ids: there is no last row to take logits of");
+    }
+  }
+
+  void run(PyModel& model, Logits logits, const py::object& cancel, const py::object& progress, const OnLastRow& on_last) {
+    PythonPoll poll(cancel, &model.closing);
+    PythonProgress report(progress);
+    {
+      const py::gil_scoped_release released;
+      const PassQueue::Turn turn(model.model->queue, &poll);
+      for (size_t i = 0; i < caches.size(); ++i) steps[i].cache = &caches[i]->open(); // closed while it waited?
+      run_pass(*model.model, steps, logits, &poll, std::ref(report), on_last);
+    }
+    for (PyCache* cache : caches) cache->refresh();
+  }
+};
+
+py::list append(const std::shared_ptr<PyModel>& model, const std::vector<PyCache*>& caches, const py::list& ids,
+                const std::string& logits, const py::object& cancel, const py::object& progress) {
+  Logits wanted = Logits::none;
+  if (logits == "last") {
+    wanted = Logits::last;
+  } else if (logits == "all") {
+    wanted = Logits::all;
+  } else if (logits != "none") {
+    throw std::invalid_argument("logits must be 'none', 'last' or 'all', not '" + logits + "'");
+  }
+  Steps steps(model, caches, ids);
+  if (wanted == Logits::last) steps.require_tokens();
+  const py::ssize_t vocab_size = model->model->spec.vocab_size;
+  py::list results;
+  for (SequenceStep& step : steps.steps) {
+    if (wanted == Logits::none) {
+      results.append(py::none());
+      continue;
+    }
+    Array array = wanted == Logits::last ? Array(vocab_size) : Array({(py::ssize_t)step.n, vocab_size});
+    step.logits = array.mutable_data();
+    results.append(std::move(array));
+  }
+  steps.run(*model, wanted, cancel, progress, nullptr);
+  return results;
+}
+
+std::vector<sampling::Pick> predict(const std::shared_ptr<PyModel>& model, const std::vector<PyCache*>& caches,
+                                    const py::list& ids, const std::vector<sampling::Sampler*>& samplers,
+                                    const py::object& cancel, const py::object& progress) {
+  Steps steps(model, caches, ids);
+  steps.require_tokens();
+  if (samplers.size() != caches.size()) throw std::invalid_argument("one sampler a session is needed");
+  for (size_t i = 0; i < samplers.size(); ++i) {
+    if (!samplers[i]) throw std::invalid_argument("a sampler is None");
+    for (size_t j = 0; j < i; ++j) {
+      if (samplers[j] == samplers[i]) throw std::invalid_argument("the same sampler stands in the batch twice");
+    }
+  }
+  const int64_t vocab_size = model->model->spec.vocab_size;
+  std::vector<sampling::Pick> picks(samplers.size());
+  steps.run(*model, Logits::last, cancel, progress, [&](size_t i, const float* logits) {
+    const SequenceStep& step = steps.steps[i];
+    picks[i] = samplers[i]->choose(logits, vocab_size, step.cache->length() + step.n);
+  });
+  return picks;
+}
+
+} // namespace
+
+void bind_model(py::module_& m) {
+  py::class_<PyModel, std::shared_ptr<PyModel>>(m, "Model", "A loaded model; its passes run one at a time, in order of arrival.")
+      .def_static("load", &load, py::arg("spec"), py::arg("tensors"), py::arg("path"), py::kw_only(), py::arg("n_threads"),
+                  py::arg("isa") = py::none(), py::arg("progress") = py::none(), py::arg("cancel") = py::none(),
+                  "Read and repack the tensors, {role: object with name, type, shape, offset, nbytes}, of the file at path.\n\n"
+                  "progress(bytes_done, bytes_total); cancel has is_set(). Raises ModelFormatError, UnsupportedModelError,\n"
+                  "NumericalError, OSError, MemoryError, Cancelled.")
+      .def_property_readonly("spec", [](const PyModel& m) { return m.model->spec; })
+      .def_property_readonly("nbytes", [](const PyModel& m) { return m.model->weights.storage.size(); }, "bytes of packed weights")
+      .def_property_readonly("isa", [](const PyModel& m) { return m.isa; })
+      .def_property_readonly("n_threads", [](const PyModel& m) { return m.n_threads; })
+      .def_property_readonly("fingerprint", [](const PyModel& m) { return m.model->fingerprint; }, "hex; identifies spec and weights")
+      .def_property_readonly("closed", [](const PyModel& m) { return m.closing.load(); })
+      .def("close", &close, "End the pass in flight with ClosedError and free the weights. Again: nothing happens.");
+
+  m.def("append", &append, py::arg("model"), py::arg("caches"), py::arg("ids"), py::arg("logits"), py::kw_only(),
+        py::arg("cancel") = py::none(), py::arg("progress") = py::none(),
+        "Append ids to several caches in one pass, all or none.\n\n"
+        "Returns, for each, None, the last row (V,) or all rows (T, V) of logits as float32.");
+  m.def("predict", &predict, py::arg("model"), py::arg("caches"), py::arg("ids"), py::arg("samplers"), py::kw_only(),
+        py::arg("cancel") = py::none(), py::arg("progress") = py::none(),
+        "Append ids to several caches in one pass, all or none, and choose the token that follows each.\n\n"
+        "The chosen tokens are not appended.");
+}
+
+} // namespace nextoken::bindings

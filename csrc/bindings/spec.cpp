@@ -1,0 +1,64 @@
+// nextoken._native.Spec and LayerSpec: plain data that an architecture fills in.
+#include <pybind11/stl.h>
+
+#include "bindings.h"
+#include "bindings/model.h"
+#include "model/spec.h"
+
+namespace py = pybind11;
+
+namespace nextoken::bindings {
+
+KvType kv_type(const std::string& name) {
+  if (name == "f16") return KvType::f16;
+  if (name == "f32") return KvType::f32;
+  throw std::invalid_argument("kv_dtype must be 'f16' or 'f32', not '" + name + "'");
+}
+
+void bind_spec(py::module_& m) {
+  py::enum_<RopePairs>(m, "RopePairs", "Which elements of a head rotate together.")
+      .value("adjacent", RopePairs::adjacent, "(2i, 2i + 1)")
+      .value("halves", RopePairs::halves, "(i, i + n_rot / 2)");
+  py::enum_<Gate>(m, "Gate", "The activation of the gated feed-forward.")
+      .value("silu", Gate::silu, "x * sigmoid(x): SwiGLU")
+      .value("gelu_tanh", Gate::gelu_tanh, "the tanh form of GELU: GeGLU");
+
+  py::class_<LayerSpec>(m, "LayerSpec", "How one layer differs from the others.")
+      .def(py::init<>())
+      .def_readwrite("rope_theta", &LayerSpec::rope_theta, "base of the rotary frequencies")
+      .def_readwrite("rope_factor", &LayerSpec::rope_factor, "positions are divided by it (linear scaling)")
+      .def_readwrite("window", &LayerSpec::window, "keys a query sees, itself included; 0 for all");
+
+  py::class_<Spec>(m, "Spec", "What kind of decoder a model is: everything the forward pass needs to know but the weights.")
+      .def(py::init<>())
+      .def_readwrite("n_ctx", &Spec::n_ctx, "positions the model was trained for")
+      .def_readwrite("vocab_size", &Spec::vocab_size)
+      .def_readwrite("hidden_size", &Spec::hidden_size)
+      .def_readwrite("ffn_size", &Spec::ffn_size)
+      .def_readwrite("n_heads", &Spec::n_heads)
+      .def_readwrite("n_kv_heads", &Spec::n_kv_heads)
+      .def_readwrite("head_dim", &Spec::head_dim)
+      .def_readwrite("n_rot", &Spec::n_rot, "elements of a head that rotate")
+      .def_readwrite("rope_pairs", &Spec::rope_pairs)
+      .def_readwrite("gate", &Spec::gate)
+      .def_readwrite("qk_norm", &Spec::qk_norm, "RMS norm of each query and key head before the rotation")
+      .def_readwrite("post_norms", &Spec::post_norms, "RMS norm of what attention and the feed-forward add")
+      .def_readwrite("norm_eps", &Spec::norm_eps)
+      .def_readwrite("embedding_scale", &Spec::embedding_scale)
+      .def_readwrite("attention_scale", &Spec::attention_scale, "of q . k, usually 1/sqrt(head_dim)")
+      .def_readwrite("attention_soft_cap", &Spec::attention_soft_cap, "0 for none")
+      .def_readwrite("logit_soft_cap", &Spec::logit_soft_cap, "0 for none")
+      .def_readwrite("layers", &Spec::layers, "one LayerSpec a layer; assign a whole list")
+      .def_property_readonly("n_layers", &Spec::n_layers)
+      .def("validate", [](const Spec& s) { validate(s); }, "Raise ModelFormatError, naming the field, if the numbers fit no decoder.")
+      .def(
+          "kv_bytes",
+          [](const Spec& s, const std::string& kv_dtype, int64_t n_tokens) {
+            if (n_tokens < 0) throw std::invalid_argument("n_tokens must not be negative");
+            const KvShape shape{s.n_layers(), s.n_kv_heads, s.head_dim, kv_type(kv_dtype)};
+            return (n_tokens + KV_BLOCK - 1) / KV_BLOCK * shape.block_bytes();
+          },
+          py::arg("kv_dtype"), py::arg("n_tokens"), "Bytes the cache of a sequence of n_tokens takes.");
+}
+
+} // namespace nextoken::bindings

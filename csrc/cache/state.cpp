@@ -1,0 +1,70 @@
+#include "cache/state.h"
+
+#include <cstring>
+#include <string>
+
+#include "base/errors.h"
+#include "kernels/table.h"
+
+namespace nextoken {
+
+std::vector<float> read_rows(const Cache& cache, int64_t layer, bool keys) {
+  const KernelTable& table = kernel_table();
+  const KvShape& shape = cache.shape();
+  const int64_t row_size = shape.n_kv_heads * shape.head_dim;
+  std::vector<float> rows((size_t)(cache.length() * row_size)), unused((size_t)shape.head_dim);
+  for (int64_t t = 0; t < cache.length(); ++t) {
+    for (int64_t head = 0; head < shape.n_kv_heads; ++head) {
+      float* const row = rows.data() + t * row_size + head * shape.head_dim;
+      table.kv_read(shape.type, cache.k_block(layer, head, t / KV_BLOCK), cache.v_block(layer, head, t / KV_BLOCK),
+                    shape.head_dim, t % KV_BLOCK, keys ? row : unused.data(), keys ? unused.data() : row);
+    }
+  }
+  return rows;
+}
+
+std::vector<uint8_t> to_bytes(const Cache& cache) {
+  const KernelTable& table = kernel_table();
+  const KvShape& shape = cache.shape();
+  const int64_t block_bytes = shape.block_bytes();
+  std::vector<uint8_t> bytes((size_t)cache.nbytes());
+  // A copy of the block table's contents in which the places past the last token are overwritten.
+  for (int64_t b = 0; b < cache.n_blocks(); ++b) {
+    std::memcpy(bytes.data() + b * block_bytes, cache.block_data(b), (size_t)block_bytes);
+  }
+  const std::vector<float> zeros((size_t)shape.head_dim);
+  for (int64_t t = cache.length(); t < cache.n_blocks() * KV_BLOCK; ++t) {
+    for (int64_t head = 0; head < shape.n_layers * shape.n_kv_heads; ++head) {
+      uint8_t* const k = bytes.data() + t / KV_BLOCK * block_bytes + head * (shape.k_bytes() + shape.v_bytes());
+      table.kv_write(shape.type, zeros.data(), zeros.data(), shape.head_dim, t % KV_BLOCK, k, k + shape.k_bytes());
+    }
+  }
+  return bytes;
+}
+
+void from_bytes(Cache& cache, const std::vector<int32_t>& ids, const uint8_t* bytes, int64_t n, int64_t vocab_size) {
+  const int64_t length = (int64_t)ids.size(), n_blocks = (length + KV_BLOCK - 1) / KV_BLOCK;
+  if (length > cache.n_ctx()) {
+    throw ContextLengthError("the saved session holds " + std::to_string(length) + " tokens, the context " +
+                                 std::to_string(cache.n_ctx()),
+                             length, cache.n_ctx());
+  }
+  for (const int32_t id : ids) {
+    if (id < 0 || id >= vocab_size) {
+      throw FormatError("ids: token id " + std::to_string(id) + " is not in the vocabulary of " + std::to_string(vocab_size), "ids");
+    }
+  }
+  const int64_t needed = n_blocks * cache.shape().block_bytes();
+  if (n != needed) {
+    throw FormatError("data: " + std::to_string(length) + " tokens need " + std::to_string(needed) + " bytes, not " +
+                          std::to_string(n),
+                      "data");
+  }
+  cache.reserve(length);
+  for (int64_t b = 0; b < n_blocks; ++b) {
+    std::memcpy(cache.block_data(b), bytes + b * cache.shape().block_bytes(), (size_t)cache.shape().block_bytes());
+  }
+  cache.commit(ids.data(), length);
+}
+
+} // namespace nextoken
