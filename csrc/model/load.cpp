@@ -7,7 +7,7 @@
 
 #include "base/errors.h"
 #include "base/exact_math.h"
-#include "base/file.h"
+#include "gguf/file.h"
 #include "kernels/cpu_kernels.h"
 #include "kernels/table.h"
 #include "model/fingerprint.h"
@@ -35,7 +35,7 @@ struct PlannedMatrix {
 /// Checks every tensor against the spec and the file before any memory is taken.
 class Plan {
  public:
-  Plan(const TensorSources& sources, const File& file) : sources_(sources), file_(file) {}
+  Plan(const TensorSources& sources, const gguf::File& file) : sources_(sources), file_(file) {}
 
   bool has(const std::string& role) const { return sources_.count(role) != 0; }
 
@@ -68,7 +68,7 @@ class Plan {
     require_shape(*source, {n});
     require_bytes(*source, (n + info.block_size - 1) / info.block_size * info.block_bytes);
     std::vector<uint8_t> bytes((size_t)source->nbytes);
-    file_.read(source->offset, source->nbytes, bytes.data());
+    file_.read(bytes.data(), bytes.size(), source->offset, source->name);
     v.resize((size_t)n);
     quant::dequantize(info.type, bytes.data(), n, v.data());
     for (float x : v) {
@@ -116,7 +116,7 @@ class Plan {
   }
 
   const TensorSources& sources_;
-  const File& file_;
+  const gguf::File& file_;
   std::vector<std::string> missing_;
 };
 
@@ -156,7 +156,7 @@ struct Piece {
   int64_t begin, end;
 };
 
-void read_matrices(const File& file, Plan& plan, uint8_t* storage, ThreadPool& pool, Poll* poll, const Progress& progress) {
+void read_matrices(const gguf::File& file, Plan& plan, uint8_t* storage, ThreadPool& pool, Poll* poll, const Progress& progress) {
   std::vector<Piece> pieces;
   int64_t buffer_bytes = 0;
   for (PlannedMatrix& planned : plan.matrices) {
@@ -191,7 +191,7 @@ void read_matrices(const File& file, Plan& plan, uint8_t* storage, ThreadPool& p
     const int64_t first_row = piece.begin * PANEL_ROWS, last_row = std::min(m.n_rows, piece.end * PANEL_ROWS);
     const int64_t bytes = (last_row - first_row) * planned.row_bytes;
     uint8_t* const buffer = buffers[(size_t)thread].data();
-    file.read(planned.source->offset + first_row * planned.row_bytes, bytes, buffer);
+    file.read(buffer, (size_t)bytes, planned.source->offset + first_row * planned.row_bytes, planned.source->name);
     Fingerprint hash;
     hash.add(buffer, bytes);
     hashes[(size_t)i] = hash.value();
@@ -246,7 +246,7 @@ std::unique_ptr<Model> load_model(const Spec& spec, const TensorSources& sources
                                   const char* isa, Poll* poll, const Progress& progress) {
   validate(spec);
   const KernelTable& table = kernel_table(isa);
-  const File file(path);
+  const gguf::File file(path);
   auto model = std::make_unique<Model>();
   model->spec = spec;
   Plan plan(sources, file);
@@ -258,7 +258,7 @@ std::unique_ptr<Model> load_model(const Spec& spec, const TensorSources& sources
   model->kernels = std::make_unique<CpuKernels>(table, *model->pool);
   plan.fingerprint.add(spec);
   read_matrices(file, plan, model->weights.storage.data(), *model->pool, poll, progress);
-  file.require_unchanged();
+  file.check_unchanged();
   model->fingerprint = plan.fingerprint.hex();
   connect(*model);
   return model;
