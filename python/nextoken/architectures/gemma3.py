@@ -6,14 +6,11 @@ arXiv:2503.19786
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from nextoken._native import Gate, LayerSpec, RopePairs, Spec
 from nextoken.architectures import llama
+from nextoken.architectures.config import Config
 from nextoken.architectures.registry import register
-
-if TYPE_CHECKING:
-    from nextoken.checkpoints.gguf import GGUFCheckpoint
 
 ROLES = llama.ROLES | {
     "q_norm": "blk.{i}.attn_q_norm.weight",
@@ -25,8 +22,8 @@ LAYERS_OF_27B = 62
 
 
 @register("gemma3", roles=ROLES, optional=llama.OPTIONAL, harmless=llama.HARMLESS)
-def spec(checkpoint: GGUFCheckpoint) -> Spec:
-    s = llama.spec(checkpoint)
+def spec(config: Config) -> Spec:
+    s = llama.spec(config)
     s.rope_pairs = RopePairs.halves
     s.gate = Gate.gelu_tanh
     s.qk_norm = True
@@ -34,13 +31,13 @@ def spec(checkpoint: GGUFCheckpoint) -> Spec:
     s.embedding_scale = math.sqrt(s.hidden_size)
     if s.n_layers == LAYERS_OF_27B:  # the one size whose queries are scaled by another width; files do not say it
         s.attention_scale = 1.0 / math.sqrt(s.hidden_size / s.n_heads)
-    s.logit_soft_cap = checkpoint.hparam_float("final_logit_softcapping", above=0.0, default=0.0)
-    s.attention_soft_cap = checkpoint.hparam_float("attn_logit_softcapping", above=0.0, default=0.0)
+    s.logit_soft_cap = config.soft_cap("final_logit_softcapping")
+    s.attention_soft_cap = config.soft_cap("attn_logit_softcapping")
 
-    window = checkpoint.hparam_int("attention.sliding_window", lo=1)
-    every = checkpoint.hparam_int("attention.sliding_window_pattern", lo=1, default=6)
+    window = config.integer("attention.sliding_window", lo=1)
+    every = config.integer("attention.sliding_window_pattern", default=6, lo=1)
     local = LayerSpec()
-    local.rope_theta = checkpoint.hparam_float("rope.freq_base_swa", above=0.0, default=10000.0)
+    local.rope_theta = config.positive("rope.freq_base_swa", default=10000.0)
     local.window = window
     full = s.layers[0]
     s.layers = [full if (i + 1) % every == 0 else local for i in range(s.n_layers)]

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from nextoken._native import Gate, LayerSpec, RopePairs, Spec
+from nextoken.architectures.config import Config
 from nextoken.architectures.registry import register
-
-if TYPE_CHECKING:
-    from nextoken.checkpoints.gguf import GGUFCheckpoint
 
 ROLES = {
     "embedding": "token_embd.weight",
@@ -30,30 +27,32 @@ OPTIONAL = frozenset({"lm_head", "rope_factors"})  # a tied head; files without 
 HARMLESS = frozenset({"vocab_size", "rope.scaling.original_context_length", "rope.scaling.finetuned"})
 
 
-def linear_rope_factor(checkpoint: GGUFCheckpoint) -> float:
-    """What positions are divided by; refuses the scalings this version does not apply."""
-    kind = checkpoint.hparam_choice("rope.scaling.type", ("none", "linear"), default="none")
-    factor = checkpoint.hparam_float("rope.scaling.factor", above=0.0, default=1.0)
+def linear_rope_factor(config: Config) -> float:
+    """What positions are divided by; scalings this version does not apply are refused."""
+    kind = config.choice("rope.scaling.type", ("none", "linear"), default="none")
+    factor = config.positive("rope.scaling.factor", default=1.0)
     return factor if kind == "linear" else 1.0
 
 
 @register("llama", roles=ROLES, optional=OPTIONAL, harmless=HARMLESS)
-def spec(checkpoint: GGUFCheckpoint) -> Spec:
+def spec(config: Config) -> Spec:
     s = Spec()
-    s.n_ctx = checkpoint.hparam_int("context_length", lo=1)
-    s.vocab_size = checkpoint.rows_of("token_embd.weight")
-    s.hidden_size = checkpoint.hparam_int("embedding_length", lo=1)
-    s.ffn_size = checkpoint.hparam_int("feed_forward_length", lo=1)
-    s.n_heads = checkpoint.hparam_int("attention.head_count", lo=1)
-    s.n_kv_heads = checkpoint.hparam_int("attention.head_count_kv", lo=1, default=s.n_heads)
-    s.head_dim = checkpoint.head_dim(s.hidden_size, s.n_heads)
-    s.n_rot = checkpoint.hparam_int("rope.dimension_count", lo=0, default=s.head_dim)
+    s.n_ctx = config.integer("context_length", lo=1)
+    s.vocab_size = config.rows_of("token_embd.weight")
+    s.hidden_size = config.integer("embedding_length", lo=1)
+    s.ffn_size = config.integer("feed_forward_length", lo=1)
+    s.n_heads = config.integer("attention.head_count", lo=1)
+    s.n_kv_heads = config.integer("attention.head_count_kv", default=s.n_heads, lo=1)
+    s.head_dim = config.integer("attention.key_length", default=s.hidden_size // s.n_heads, lo=1)
+    # Values are as long as keys here.
+    config.integer("attention.value_length", default=s.head_dim, lo=s.head_dim, hi=s.head_dim)
+    s.n_rot = config.integer("rope.dimension_count", default=s.head_dim)
     s.rope_pairs = RopePairs.adjacent  # files hold q and k rows permuted for it
     s.gate = Gate.silu
-    s.norm_eps = checkpoint.hparam_float("attention.layer_norm_rms_epsilon", above=0.0)
+    s.norm_eps = config.positive("attention.layer_norm_rms_epsilon")
     s.attention_scale = 1.0 / math.sqrt(s.head_dim)
     layer = LayerSpec()
-    layer.rope_theta = checkpoint.hparam_float("rope.freq_base", above=0.0, default=10000.0)
-    layer.rope_factor = linear_rope_factor(checkpoint)
-    s.layers = [layer] * checkpoint.hparam_int("block_count", lo=1, hi=4096)
+    layer.rope_theta = config.positive("rope.freq_base", default=10000.0)
+    layer.rope_factor = linear_rope_factor(config)
+    s.layers = [layer] * config.integer("block_count", lo=1, hi=4096)
     return s

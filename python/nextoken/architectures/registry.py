@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nextoken._native import Spec
+from nextoken.architectures.config import Config
 from nextoken.errors import ModelFormatError, UnsupportedModelError
 
 if TYPE_CHECKING:
-    from nextoken._native import Tensor
-    from nextoken.checkpoints.gguf import GGUFCheckpoint
+    from nextoken.checkpoints.gguf import GGUFCheckpoint, TensorInfo
 
-SpecBuilder = Callable[["GGUFCheckpoint"], Spec]
+SpecBuilder = Callable[[Config], Spec]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Plan:
     """What `_native.Model.load` takes: the spec, and the tensor of the file that plays each role."""
 
     spec: Spec
-    tensors: dict[str, Tensor]
+    tensors: dict[str, TensorInfo]
 
 
 _families: dict[str, Family] = {}
@@ -68,48 +68,37 @@ def plan(checkpoint: GGUFCheckpoint) -> Plan:
     Raises UnsupportedModelError for an unknown architecture, and for a hyper-parameter or tensor that may change the
     arithmetic and is not applied; ModelFormatError, naming the field, for values and tensors that do not fit.
     """
-    name = checkpoint.architecture
-    family = _families.get(name)
-    if family is None:
-        raise UnsupportedModelError(
-            f"{checkpoint.path}: architecture {name[:64]!r} is not supported; supported are {', '.join(supported())}"
-        )
-    spec = family.spec(checkpoint)
-    spec.validate()
-    _refuse_unread_hyper_parameters(checkpoint, family)
-
-    tensors: dict[str, Tensor] = {}
-    missing: list[str] = []
-    for role, template in family.roles.items():
-        layered = "{i}" in template
-        for i in range(spec.n_layers if layered else 1):
-            tensor_name = template.format(i=i)
-            tensor = checkpoint.tensors.get(tensor_name)
-            if tensor is not None:
-                tensors[f"layers.{i}.{role}" if layered else role] = tensor
-            elif role not in family.optional:
-                missing.append(tensor_name)
-    if missing:
-        more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
+    name = checkpoint.require_architecture(supported())
+    family = _families[name]
+    config = Config(checkpoint)
+    spec = family.spec(config)
+    try:
+        spec.validate()
+    except ModelFormatError as error:
         raise ModelFormatError(
-            f"{checkpoint.path}: tensors are missing: {', '.join(missing[:10])}{more}",
-            path=checkpoint.path,
-            field=missing[0],
-        )
-    used = {tensor.name for tensor in tensors.values()}
-    unused = [tensor_name for tensor_name in checkpoint.tensors if tensor_name not in used]
-    if unused:
-        raise UnsupportedModelError(
-            f"{checkpoint.path}: tensor {unused[0]!r} is no part of architecture {name!r} as it is known here, and "
-            "leaving it out may change the answers"
-        )
-    return Plan(spec, tensors)
-
-
-def _refuse_unread_hyper_parameters(checkpoint: GGUFCheckpoint, family: Family) -> None:
-    for key in checkpoint.unread_hparams():
+            f"{checkpoint.path}: {error}", path=checkpoint.path, field=error.field
+        ) from None
+    for key in config.unread():
         if key not in family.harmless:
             raise UnsupportedModelError(
-                f"{checkpoint.path}: hyper-parameter '{checkpoint.architecture}.{key}' is not applied by this version, and "
-                "leaving it out may change the answers"
+                f"{checkpoint.path}: hyper-parameter '{name}.{key}' is not applied by this version, "
+                "and leaving it out may change the answers"
             )
+
+    roles: dict[str, str] = {}
+    for role, template in family.roles.items():
+        names = {f"layers.{i}.{role}": template.format(i=i) for i in range(spec.n_layers)}
+        if "{i}" not in template:
+            names = {role: template}
+        if role in family.optional:
+            names = {key: tensor for key, tensor in names.items() if tensor in checkpoint.tensors}
+        roles |= names
+    checkpoint.require_tensors(roles.values())
+    used = set(roles.values())
+    for tensor in checkpoint.tensors:
+        if tensor not in used:
+            raise UnsupportedModelError(
+                f"{checkpoint.path}: tensor {tensor!r} is no part of architecture {name!r} as it is known here, "
+                "and leaving it out may change the answers"
+            )
+    return Plan(spec, {role: checkpoint.tensors[tensor] for role, tensor in roles.items()})

@@ -1,0 +1,60 @@
+"""The hyper-parameters of a checkpoint, and which of them have been read: what nobody read may change the arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nextoken.checkpoints.gguf import GGUFCheckpoint
+
+
+class Config:
+    """Keys under the architecture's name. A value missing without a default, of another type or out of range raises
+    ModelFormatError that names the key.
+    """
+
+    def __init__(self, checkpoint: GGUFCheckpoint) -> None:
+        self._checkpoint = checkpoint
+        self._read: set[str] = set()
+
+    def integer(self, name: str, default: int | None = None, *, lo: int = 0, hi: int | None = None) -> int:
+        """An integer with lo <= value <= hi."""
+        key = self._key(name)
+        if default is not None:
+            return self._checkpoint.get_int(key, default, lo, hi)
+        return self._checkpoint.need_int(key, lo, hi)
+
+    def positive(self, name: str, default: float | None = None) -> float:
+        """A finite float above zero."""
+        key = self._key(name)
+        if default is not None:
+            return self._checkpoint.get_float(key, default, above=0.0)
+        return self._checkpoint.need_float(key, above=0.0)
+
+    def soft_cap(self, name: str) -> float:
+        """A finite float above zero; 0.0, which stands for no cap, if it is missing."""
+        return self._checkpoint.get_float(self._key(name), 0.0, above=0.0)
+
+    def choice(self, name: str, choices: Sequence[str], default: str) -> str:
+        """One of the strings in `choices`."""
+        key = self._key(name)
+        value = self._checkpoint.get_str(key, default)
+        if value not in choices:
+            raise self._checkpoint.error(key, f"is {value[:64]!r}, one of {', '.join(choices)} was expected")
+        return value
+
+    def rows_of(self, tensor: str) -> int:
+        """How many rows a matrix has."""
+        shape = self._checkpoint.need_tensor(tensor).shape
+        return shape[1] if len(shape) > 1 else 1
+
+    def unread(self) -> list[str]:
+        """Names of hyper-parameters in the file that no one has asked for."""
+        prefix = self._key("")
+        names = [key[len(prefix) :] for key in self._checkpoint.metadata if key.startswith(prefix)]
+        return [name for name in names if name not in self._read]
+
+    def _key(self, name: str) -> str:
+        self._read.add(name)
+        return self._checkpoint.hparam_key(name)
