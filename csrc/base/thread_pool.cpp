@@ -39,7 +39,8 @@ ThreadPool::ThreadPool(int n_threads) : n_threads_(n_threads), owner_((int)getpi
 
 ThreadPool::~ThreadPool() {
   if ((int)getpid() != owner_) {
-    // After a fork the threads do not exist here: joining would wait for ever, and their handles must not end the process.
+    // After a fork the threads do not exist here: joining would wait for ever, and their handles must not end the
+    // process.
     for (std::thread& t : threads_) t.detach();
     return;
   }

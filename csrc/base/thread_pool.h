@@ -24,14 +24,16 @@ class ThreadPool {
   int size() const { return n_threads_; }
 
   /// Runs fn(thread) once on every thread and returns when all are done; the first exception thrown is rethrown.
-  template <class F> void run(F&& fn) {
+  template <class F>
+  void run(F&& fn) {
     if (n_threads_ == 1) return fn(0);
     start([](void* f, int thread) { (*static_cast<std::remove_reference_t<F>*>(f))(thread); }, &fn);
   }
 
   /// Runs fn(piece, thread) for each piece in [0, n), handed out in order as threads become free. The caller polls
   /// after each of its pieces; when poll throws, no further piece is started.
-  template <class F> void for_each(int64_t n, Poll* poll, F&& fn) {
+  template <class F>
+  void for_each(int64_t n, Poll* poll, F&& fn) {
     if (n_threads_ == 1 || n == 1) {
       for (int64_t i = 0; i < n; ++i) {
         fn(i, 0);

@@ -1,11 +1,13 @@
-// Views over memory someone else owns. Plain structs: no inline code that a kernel file could share with portable files.
+// Views over memory someone else owns. Plain structs: no inline code that a kernel file could share with portable
+// files.
 #pragma once
 #include <cstdint>
 
 namespace nextoken {
 
 /// `rows` rows of `cols` elements, `stride` elements apart.
-template <class T> struct Rows {
+template <class T>
+struct Rows {
   T* data = nullptr;
   int64_t rows = 0, cols = 0, stride = 0;
 

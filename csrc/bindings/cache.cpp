@@ -19,7 +19,8 @@ namespace nextoken::bindings {
 namespace {
 
 /// Runs fn(cache) while no pass does, with the interpreter's lock released.
-template <class F> auto with_turn(const PyCache& c, F&& fn) {
+template <class F>
+auto with_turn(const PyCache& c, F&& fn) {
   c.open();
   PythonPoll poll(py::none(), &c.owner->closing);
   const py::gil_scoped_release released;
@@ -50,7 +51,8 @@ std::unique_ptr<PyCache> make(std::shared_ptr<PyModel> model, const std::string&
 void rewind(PyCache& c, int64_t n) {
   with_turn(c, [&](Cache& cache) {
     if (n < 0 || n > cache.length()) {
-      throw std::invalid_argument("can not rewind " + std::to_string(n) + " of " + std::to_string(cache.length()) + " tokens");
+      throw std::invalid_argument("can not rewind " + std::to_string(n) + " of " + std::to_string(cache.length()) +
+                                  " tokens");
     }
     cache.rewind(n);
   });
@@ -61,7 +63,8 @@ void rewind(PyCache& c, int64_t n) {
 py::array_t<float> read_layer(const PyCache& c, int64_t layer, bool keys) {
   const KvShape& shape = c.open().shape();
   if (layer < 0 || layer >= shape.n_layers) {
-    throw std::invalid_argument("layer must be from 0 to " + std::to_string(shape.n_layers - 1) + ", not " + std::to_string(layer));
+    throw std::invalid_argument("layer must be from 0 to " + std::to_string(shape.n_layers - 1) + ", not " +
+                                std::to_string(layer));
   }
   std::vector<float> rows = with_turn(c, [&](Cache& cache) { return read_rows(cache, layer, keys); });
   const auto n = (py::ssize_t)rows.size() / (shape.n_kv_heads * shape.head_dim);
@@ -88,35 +91,46 @@ std::unique_ptr<PyCache> restore(std::shared_ptr<PyModel> model, const std::stri
 } // namespace
 
 void bind_cache(py::module_& m) {
-  py::class_<PyCache>(m, "Cache", "The keys and values of one sequence, in blocks shared with its forks until one writes.")
+  py::class_<PyCache>(m, "Cache",
+                      "The keys and values of one sequence, in blocks shared with its forks until one writes.")
       .def(py::init(&make), py::arg("model"), py::arg("kv_dtype"), py::arg("n_ctx"))
       .def("__len__", [](const PyCache& c) { return c.length; })
-      .def("ids", [](const PyCache& c) { return with_turn(c, [](Cache& cache) { return cache.ids(); }); }, "The token ids it holds.")
-      .def_property_readonly("nbytes", [](const PyCache& c) { return c.nbytes; }, "bytes of its blocks, shared ones included")
+      .def(
+          "ids", [](const PyCache& c) { return with_turn(c, [](Cache& cache) { return cache.ids(); }); },
+          "The token ids it holds.")
+      .def_property_readonly(
+          "nbytes", [](const PyCache& c) { return c.nbytes; }, "bytes of its blocks, shared ones included")
       .def_property_readonly("n_ctx", [](const PyCache& c) { return c.open().n_ctx(); })
-      .def_property_readonly("kv_dtype", [](const PyCache& c) { return c.open().shape().type == KvType::f32 ? "f32" : "f16"; })
+      .def_property_readonly("kv_dtype",
+                             [](const PyCache& c) { return c.open().shape().type == KvType::f32 ? "f32" : "f16"; })
       .def_property_readonly("closed", [](const PyCache& c) { return !c.cache || c.owner->closing; })
-      .def("fork", [](const PyCache& c) { return wrap(c.owner, with_turn(c, [](Cache& cache) { return cache.fork(); })); },
-           "A copy that shares every block.")
+      .def(
+          "fork",
+          [](const PyCache& c) { return wrap(c.owner, with_turn(c, [](Cache& cache) { return cache.fork(); })); },
+          "A copy that shares every block.")
       .def("rewind", &rewind, py::arg("n"), "Forget the last n tokens.")
-      .def("keys", [](const PyCache& c, int64_t layer) { return read_layer(c, layer, true); }, py::arg("layer"),
-           "Read-only copy (T, n_kv_heads, head_dim) float32 of the rotated keys.")
-      .def("values", [](const PyCache& c, int64_t layer) { return read_layer(c, layer, false); }, py::arg("layer"),
-           "Read-only copy (T, n_kv_heads, head_dim) float32.")
+      .def(
+          "keys", [](const PyCache& c, int64_t layer) { return read_layer(c, layer, true); }, py::arg("layer"),
+          "Read-only copy (T, n_kv_heads, head_dim) float32 of the rotated keys.")
+      .def(
+          "values", [](const PyCache& c, int64_t layer) { return read_layer(c, layer, false); }, py::arg("layer"),
+          "Read-only copy (T, n_kv_heads, head_dim) float32.")
       .def("export", &export_state, "The bytes of its keys and values, for restore.")
-      .def_static("restore", &restore, py::arg("model"), py::arg("kv_dtype"), py::arg("n_ctx"), py::arg("ids"), py::arg("data"),
+      .def_static("restore", &restore, py::arg("model"), py::arg("kv_dtype"), py::arg("n_ctx"), py::arg("ids"),
+                  py::arg("data"),
                   "A cache of these ids from exported bytes. Raises ModelFormatError if their number does not fit.")
-      .def("close",
-           [](PyCache& c) {
-             if (!c.cache) return;
-             {
-               const py::gil_scoped_release released;
-               const PassQueue::Turn turn(c.owner->model->queue, nullptr);
-               c.cache.reset();
-             }
-             c.refresh();
-           },
-           "Free its memory. Again: nothing happens.");
+      .def(
+          "close",
+          [](PyCache& c) {
+            if (!c.cache) return;
+            {
+              const py::gil_scoped_release released;
+              const PassQueue::Turn turn(c.owner->model->queue, nullptr);
+              c.cache.reset();
+            }
+            c.refresh();
+          },
+          "Free its memory. Again: nothing happens.");
 }
 
 } // namespace nextoken::bindings

@@ -34,7 +34,8 @@ TensorSource to_source(const py::handle& tensor) {
 }
 
 std::shared_ptr<PyModel> load(const Spec& spec, const py::dict& tensors, const std::string& path, int n_threads,
-                              const std::optional<std::string>& isa, const py::object& progress, const py::object& cancel) {
+                              const std::optional<std::string>& isa, const py::object& progress,
+                              const py::object& cancel) {
   if (n_threads < 1 || n_threads > 1024) {
     throw std::invalid_argument("n_threads must be from 1 to 1024, not " + std::to_string(n_threads));
   }
@@ -82,7 +83,8 @@ struct Steps {
   std::vector<std::vector<int32_t>> ids;
   std::vector<SequenceStep> steps;
 
-  Steps(const std::shared_ptr<PyModel>& model, const std::vector<PyCache*>& caches, const py::list& ids) : caches(caches) {
+  Steps(const std::shared_ptr<PyModel>& model, const std::vector<PyCache*>& caches, const py::list& ids)
+      : caches(caches) {
     if (caches.size() != ids.size()) {
       throw std::invalid_argument(std::to_string(caches.size()) + " sessions and " + std::to_string(ids.size()) +
                                   " lists of token ids");
@@ -100,7 +102,8 @@ struct Steps {
     }
   }
 
-  void run(PyModel& model, Logits logits, const py::object& cancel, const py::object& progress, const OnLastRow& on_last) {
+  void run(PyModel& model, Logits logits, const py::object& cancel, const py::object& progress,
+           const OnLastRow& on_last) {
     PythonPoll poll(cancel, &model.closing);
     PythonProgress report(progress);
     {
@@ -164,17 +167,21 @@ std::vector<sampling::Pick> predict(const std::shared_ptr<PyModel>& model, const
 } // namespace
 
 void bind_model(py::module_& m) {
-  py::class_<PyModel, std::shared_ptr<PyModel>>(m, "Model", "A loaded model; its passes run one at a time, in order of arrival.")
-      .def_static("load", &load, py::arg("spec"), py::arg("tensors"), py::arg("path"), py::kw_only(), py::arg("n_threads"),
-                  py::arg("isa") = py::none(), py::arg("progress") = py::none(), py::arg("cancel") = py::none(),
-                  "Read and repack the tensors, {role: object with name, type, shape, offset, nbytes}, of the file at path.\n\n"
-                  "progress(bytes_done, bytes_total); cancel has is_set(). Raises ModelFormatError, UnsupportedModelError,\n"
-                  "NumericalError, OSError, MemoryError, Cancelled.")
+  py::class_<PyModel, std::shared_ptr<PyModel>>(m, "Model",
+                                                "A loaded model; its passes run one at a time, in order of arrival.")
+      .def_static(
+          "load", &load, py::arg("spec"), py::arg("tensors"), py::arg("path"), py::kw_only(), py::arg("n_threads"),
+          py::arg("isa") = py::none(), py::arg("progress") = py::none(), py::arg("cancel") = py::none(),
+          "Read and repack the tensors, {role: object with name, type, shape, offset, nbytes}, of the file at path.\n\n"
+          "progress(bytes_done, bytes_total); cancel has is_set(). Raises ModelFormatError, UnsupportedModelError,\n"
+          "NumericalError, OSError, MemoryError, Cancelled.")
       .def_property_readonly("spec", [](const PyModel& m) { return m.model->spec; })
-      .def_property_readonly("nbytes", [](const PyModel& m) { return m.model->weights.storage.size(); }, "bytes of packed weights")
+      .def_property_readonly(
+          "nbytes", [](const PyModel& m) { return m.model->weights.storage.size(); }, "bytes of packed weights")
       .def_property_readonly("isa", [](const PyModel& m) { return m.isa; })
       .def_property_readonly("n_threads", [](const PyModel& m) { return m.n_threads; })
-      .def_property_readonly("fingerprint", [](const PyModel& m) { return m.model->fingerprint; }, "hex; identifies spec and weights")
+      .def_property_readonly(
+          "fingerprint", [](const PyModel& m) { return m.model->fingerprint; }, "hex; identifies spec and weights")
       .def_property_readonly("closed", [](const PyModel& m) { return m.closing.load(); })
       .def("close", &close, "End the pass in flight with ClosedError and free the weights. Again: nothing happens.");
 

@@ -11,7 +11,8 @@
 
 namespace nextoken::bindings {
 
-/// `cancel` is None or has is_set(). Looks with the interpreter's lock held, so no more often than every few milliseconds.
+/// `cancel` is None or has is_set(). Looks with the interpreter's lock held, so no more often than every few
+/// milliseconds.
 class PythonPoll : public Poll {
  public:
   /// Called with the lock held: what is set before the call stops it at once.

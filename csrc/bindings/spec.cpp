@@ -1,9 +1,10 @@
 // nextoken._native.Spec and LayerSpec: plain data that an architecture fills in.
+#include "model/spec.h"
+
 #include <pybind11/stl.h>
 
 #include "bindings.h"
 #include "bindings/model.h"
-#include "model/spec.h"
 
 namespace py = pybind11;
 
@@ -29,7 +30,8 @@ void bind_spec(py::module_& m) {
       .def_readwrite("rope_factor", &LayerSpec::rope_factor, "positions are divided by it (linear scaling)")
       .def_readwrite("window", &LayerSpec::window, "keys a query sees, itself included; 0 for all");
 
-  py::class_<Spec>(m, "Spec", "What kind of decoder a model is: everything the forward pass needs to know but the weights.")
+  py::class_<Spec>(m, "Spec",
+                   "What kind of decoder a model is: everything the forward pass needs to know but the weights.")
       .def(py::init<>())
       .def_readwrite("n_ctx", &Spec::n_ctx, "positions the model was trained for")
       .def_readwrite("vocab_size", &Spec::vocab_size)
@@ -50,7 +52,9 @@ void bind_spec(py::module_& m) {
       .def_readwrite("logit_soft_cap", &Spec::logit_soft_cap, "0 for none")
       .def_readwrite("layers", &Spec::layers, "one LayerSpec a layer; assign a whole list")
       .def_property_readonly("n_layers", &Spec::n_layers)
-      .def("validate", [](const Spec& s) { validate(s); }, "Raise ModelFormatError, naming the field, if the numbers fit no decoder.")
+      .def(
+          "validate", [](const Spec& s) { validate(s); },
+          "Raise ModelFormatError, naming the field, if the numbers fit no decoder.")
       .def(
           "kv_bytes",
           [](const Spec& s, const std::string& kv_dtype, int64_t n_tokens) {

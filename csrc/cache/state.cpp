@@ -45,13 +45,14 @@ std::vector<uint8_t> to_bytes(const Cache& cache) {
 void from_bytes(Cache& cache, const std::vector<int32_t>& ids, const uint8_t* bytes, int64_t n, int64_t vocab_size) {
   const int64_t length = (int64_t)ids.size(), n_blocks = (length + KV_BLOCK - 1) / KV_BLOCK;
   if (length > cache.n_ctx()) {
-    throw ContextLengthError("the saved session holds " + std::to_string(length) + " tokens, the context " +
-                                 std::to_string(cache.n_ctx()),
-                             length, cache.n_ctx());
+    throw ContextLengthError(
+        "the saved session holds " + std::to_string(length) + " tokens, the context " + std::to_string(cache.n_ctx()),
+        length, cache.n_ctx());
   }
   for (const int32_t id : ids) {
     if (id < 0 || id >= vocab_size) {
-      throw FormatError("ids: token id " + std::to_string(id) + " is not in the vocabulary of " + std::to_string(vocab_size), "ids");
+      throw FormatError(
+          "ids: token id " + std::to_string(id) + " is not in the vocabulary of " + std::to_string(vocab_size), "ids");
     }
   }
   const int64_t needed = n_blocks * cache.shape().block_bytes();

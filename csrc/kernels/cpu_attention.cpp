@@ -10,9 +10,7 @@ namespace {
 constexpr int64_t TOKENS_A_TILE = 16;
 constexpr int64_t DECODE_TOKENS = 4; // up to here keys are divided rather than tokens
 
-int64_t blocks_of(const BatchPiece& piece) {
-  return (piece.first_position + piece.n_tokens + KV_BLOCK - 1) / KV_BLOCK;
-}
+int64_t blocks_of(const BatchPiece& piece) { return (piece.first_position + piece.n_tokens + KV_BLOCK - 1) / KV_BLOCK; }
 
 } // namespace
 

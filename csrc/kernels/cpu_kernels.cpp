@@ -77,9 +77,7 @@ void CpuKernels::matmul(const Batch& batch, const Hidden& h, const Linear& w, Ro
     }
   };
   if (h.rows().rows <= DECODE_ROWS) {
-    pool_.run([&](int thread) {
-      multiply(n_panels * thread / pool_.size(), n_panels * (thread + 1) / pool_.size());
-    });
+    pool_.run([&](int thread) { multiply(n_panels * thread / pool_.size(), n_panels * (thread + 1) / pool_.size()); });
     if (batch.poll) (*batch.poll)();
   } else {
     pool_.for_each((n_panels + PANELS_A_PIECE - 1) / PANELS_A_PIECE, batch.poll, [&](int64_t piece, int) {
@@ -106,7 +104,8 @@ void CpuKernels::rope_angles(const Batch& batch, const std::vector<double>& inve
   });
 }
 
-void CpuKernels::rope(const Batch& batch, RopePairs pairs, const RopeAngles& angles, int64_t head_dim, Rows<float> heads) {
+void CpuKernels::rope(const Batch& batch, RopePairs pairs, const RopeAngles& angles, int64_t head_dim,
+                      Rows<float> heads) {
   each_row(batch, heads.rows, [&](int64_t i) {
     for (int64_t c = 0; c < heads.cols; c += head_dim) {
       table_.rope(pairs, angles.cos[i], angles.sin[i], angles.cos.cols * 2, heads[i] + c);
@@ -128,7 +127,8 @@ void CpuKernels::store(const Batch& batch, int64_t layer, Rows<const float> k, R
   }
 }
 
-void CpuKernels::gated_activation(const Batch& batch, Gate gate, Rows<const float> gate_up, const Linear& next, Hidden& f) {
+void CpuKernels::gated_activation(const Batch& batch, Gate gate, Rows<const float> gate_up, const Linear& next,
+                                  Hidden& f) {
   const int64_t ffn_size = gate_up.cols / 2;
   const Rows<float> y = f.reset(gate_up.rows, ffn_size);
   const unsigned forms = forms_of(next);

@@ -20,11 +20,13 @@ class CpuKernels : public Kernels {
   void matmul(const Batch& batch, const Hidden& h, const Linear& w, Rows<float> y) override;
   void head_norm(const Batch& batch, Rows<float> heads, int64_t head_dim, const Norm& norm) override;
   void rope_angles(const Batch& batch, const std::vector<double>& inverse_frequencies, RopeAngles angles) override;
-  void rope(const Batch& batch, RopePairs pairs, const RopeAngles& angles, int64_t head_dim, Rows<float> heads) override;
+  void rope(const Batch& batch, RopePairs pairs, const RopeAngles& angles, int64_t head_dim,
+            Rows<float> heads) override;
   void store(const Batch& batch, int64_t layer, Rows<const float> k, Rows<const float> v) override;
   void attention(const Batch& batch, int64_t layer, const AttentionSpec& spec, Rows<const float> q, const Linear& next,
                  Hidden& a) override;
-  void gated_activation(const Batch& batch, Gate gate, Rows<const float> gate_up, const Linear& next, Hidden& f) override;
+  void gated_activation(const Batch& batch, Gate gate, Rows<const float> gate_up, const Linear& next,
+                        Hidden& f) override;
   void add_residual(const Batch& batch, Rows<float> y, const Norm& norm, Rows<float> x) override;
   void soft_cap(const Batch& batch, float cap, Rows<float> x) override;
 
@@ -32,7 +34,8 @@ class CpuKernels : public Kernels {
   static constexpr int64_t ROWS_ON_ONE_THREAD = 3;
 
   /// fn(row) for each row.
-  template <class F> void each_row(const Batch& batch, int64_t rows, F&& fn) {
+  template <class F>
+  void each_row(const Batch& batch, int64_t rows, F&& fn) {
     if (rows <= ROWS_ON_ONE_THREAD || pool_.size() == 1) {
       for (int64_t i = 0; i < rows; ++i) fn(i);
       return;

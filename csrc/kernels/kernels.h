@@ -60,14 +60,16 @@ class Kernels {
   /// angles of each row for inverse frequencies [n_rot / 2]; in double, rounded once
   virtual void rope_angles(const Batch& batch, const std::vector<double>& inverse_frequencies, RopeAngles angles) = 0;
   /// Rotates each head of `heads` [T, n * head_dim] in place
-  virtual void rope(const Batch& batch, RopePairs pairs, const RopeAngles& angles, int64_t head_dim, Rows<float> heads) = 0;
+  virtual void rope(const Batch& batch, RopePairs pairs, const RopeAngles& angles, int64_t head_dim,
+                    Rows<float> heads) = 0;
   /// k, v [T, G d] into the caches of the batch
   virtual void store(const Batch& batch, int64_t layer, Rows<const float> k, Rows<const float> v) = 0;
   /// a [T, H d] = attention of q [T, H d] over the caches, in the forms that `next` multiplies with
   virtual void attention(const Batch& batch, int64_t layer, const AttentionSpec& spec, Rows<const float> q,
                          const Linear& next, Hidden& a) = 0;
   /// f [T, F] = gate(gate_up[:, :F]) * gate_up[:, F:], in the forms that `next` multiplies with
-  virtual void gated_activation(const Batch& batch, Gate gate, Rows<const float> gate_up, const Linear& next, Hidden& f) = 0;
+  virtual void gated_activation(const Batch& batch, Gate gate, Rows<const float> gate_up, const Linear& next,
+                                Hidden& f) = 0;
   /// x += norm(y), or y where the norm has no weight; y is overwritten
   virtual void add_residual(const Batch& batch, Rows<float> y, const Norm& norm, Rows<float> x) = 0;
   /// x = cap * tanh(x / cap)

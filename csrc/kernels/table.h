@@ -27,17 +27,20 @@ struct KernelTable {
   void (*rope)(RopePairs pairs, const float* cos, const float* sin, int64_t n_rot, float* x);
   /// y = gate(a) * b
   void (*gated_activation)(Gate gate, const float* a, const float* b, int64_t n, float* y);
-  void (*add)(const float* a, int64_t n, float* x);                   // x += a
-  void (*multiply)(float factor, int64_t n, float* x);                // x *= factor
-  void (*soft_cap)(float cap, int64_t n, float* x);                   // x = cap * tanh(x / cap)
-  void (*softmax)(const float* x, int64_t n, float* y);               // y may be x
-  void (*max_sum_exp)(const float* x, int64_t n, float* max, float* sum); // sum of exp(x - max); NaN if any x is NaN or +inf
-  int64_t (*argmax)(const float* x, int64_t n);                       // the lowest index of the largest; NaN never wins
+  void (*add)(const float* a, int64_t n, float* x);     // x += a
+  void (*multiply)(float factor, int64_t n, float* x);  // x *= factor
+  void (*soft_cap)(float cap, int64_t n, float* x);     // x = cap * tanh(x / cap)
+  void (*softmax)(const float* x, int64_t n, float* y); // y may be x
+  void (*max_sum_exp)(const float* x, int64_t n, float* max,
+                      float* sum);              // sum of exp(x - max); NaN if any x is NaN or +inf
+  int64_t (*argmax)(const float* x, int64_t n); // the lowest index of the largest; NaN never wins
 
   /// One token's key and value [head_dim] into place `slot` of a block of the cache, rounded to its type.
-  void (*kv_write)(KvType type, const float* k, const float* v, int64_t head_dim, int64_t slot, void* k_block, void* v_block);
+  void (*kv_write)(KvType type, const float* k, const float* v, int64_t head_dim, int64_t slot, void* k_block,
+                   void* v_block);
   /// One token's key and value of a block back as floats.
-  void (*kv_read)(KvType type, const void* k_block, const void* v_block, int64_t head_dim, int64_t slot, float* k, float* v);
+  void (*kv_read)(KvType type, const void* k_block, const void* v_block, int64_t head_dim, int64_t slot, float* k,
+                  float* v);
 
   /// Partial result of segment `segment` (keys [256 s, 256 s + 256)) for each row (t, g), row index t * group + g:
   /// the maximum score, the sum of exp(score - max), and the weighted values out[row * out_stride ..], out_stride >=

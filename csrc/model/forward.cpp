@@ -16,20 +16,20 @@ void forward(const Model& model, const Batch& batch, Workspace& w) {
     const Layer& layer = model.weights.layers[(size_t)i];
     const RopeAngles& angles = w.angles[layer.rotation];
 
-    k.norm(batch, w.x, {layer.attn_norm, eps}, layer.qkv, w.h);              // h      [T, D], quantised once for q, k, v
-    k.matmul(batch, w.h, layer.qkv, w.qkv);                                  // q|k|v  [T, (H + 2G) d]
+    k.norm(batch, w.x, {layer.attn_norm, eps}, layer.qkv, w.h); // h      [T, D], quantised once for q, k, v
+    k.matmul(batch, w.h, layer.qkv, w.qkv);                     // q|k|v  [T, (H + 2G) d]
     if (spec.qk_norm) k.head_norm(batch, w.q, spec.head_dim, {layer.q_norm, eps});
     if (spec.qk_norm) k.head_norm(batch, w.k, spec.head_dim, {layer.k_norm, eps});
     k.rope(batch, spec.rope_pairs, angles, spec.head_dim, w.q);
     k.rope(batch, spec.rope_pairs, angles, spec.head_dim, w.k);
-    k.store(batch, i, w.k, w.v);                                             // into paged blocks
-    k.attention(batch, i, layer.attention, w.q, layer.o, w.a);               // a      [T, H d]
-    k.matmul(batch, w.a, layer.o, w.y);                                      // y      [T, D]
-    k.add_residual(batch, w.y, {layer.attn_post_norm, eps}, w.x);            // x += norm(y), or y
+    k.store(batch, i, w.k, w.v);                                  // into paged blocks
+    k.attention(batch, i, layer.attention, w.q, layer.o, w.a);    // a      [T, H d]
+    k.matmul(batch, w.a, layer.o, w.y);                           // y      [T, D]
+    k.add_residual(batch, w.y, {layer.attn_post_norm, eps}, w.x); // x += norm(y), or y
 
     k.norm(batch, w.x, {layer.ffn_norm, eps}, layer.gate_up, w.h);
-    k.matmul(batch, w.h, layer.gate_up, w.gate_up);                          // [T, 2F]
-    k.gated_activation(batch, spec.gate, w.gate_up, layer.down, w.f);        // f      [T, F]
+    k.matmul(batch, w.h, layer.gate_up, w.gate_up);                   // [T, 2F]
+    k.gated_activation(batch, spec.gate, w.gate_up, layer.down, w.f); // f      [T, F]
     k.matmul(batch, w.f, layer.down, w.y);
     k.add_residual(batch, w.y, {layer.ffn_post_norm, eps}, w.x);
   }

@@ -45,8 +45,9 @@ class Plan {
     const quant::TypeInfo& info = quant::type_info((WeightType)source->type);
     require_shape(*source, {k, n_rows});
     if (k % info.block_size != 0) {
-      throw FormatError("tensor '" + source->name + "': rows of " + std::to_string(k) + " elements are no whole blocks of " +
-                            info.name + ", which have " + std::to_string(info.block_size),
+      throw FormatError("tensor '" + source->name + "': rows of " + std::to_string(k) +
+                            " elements are no whole blocks of " + info.name + ", which have " +
+                            std::to_string(info.block_size),
                         source->name, source->offset);
     }
     const int64_t row_bytes = k / info.block_size * info.block_bytes;
@@ -101,8 +102,8 @@ class Plan {
     std::vector<int64_t> actual = source.shape;
     while (actual.size() > expected.size() && actual.back() == 1) actual.pop_back();
     if (actual != expected) {
-      throw FormatError("tensor '" + source.name + "' is " + shape_text(source.shape) + ", the hyper-parameters ask for " +
-                            shape_text(expected),
+      throw FormatError("tensor '" + source.name + "' is " + shape_text(source.shape) +
+                            ", the hyper-parameters ask for " + shape_text(expected),
                         source.name, source.offset);
     }
   }
@@ -156,7 +157,8 @@ struct Piece {
   int64_t begin, end;
 };
 
-void read_matrices(const gguf::File& file, Plan& plan, uint8_t* storage, ThreadPool& pool, Poll* poll, const Progress& progress) {
+void read_matrices(const gguf::File& file, Plan& plan, uint8_t* storage, ThreadPool& pool, Poll* poll,
+                   const Progress& progress) {
   std::vector<Piece> pieces;
   int64_t buffer_bytes = 0;
   for (PlannedMatrix& planned : plan.matrices) {
@@ -222,8 +224,8 @@ void connect(Model& model) {
     layer.o.parts = {&layer.wo};
     layer.gate_up.parts = {&layer.w_gate, &layer.w_up};
     layer.down.parts = {&layer.w_down};
-    layer.attention = {s.n_heads,   s.n_kv_heads, s.head_dim, spec.window, (float)s.attention_scale,
-                       (float)s.attention_soft_cap};
+    layer.attention = {
+        s.n_heads, s.n_kv_heads, s.head_dim, spec.window, (float)s.attention_scale, (float)s.attention_soft_cap};
     const std::pair<double, double> rotation{spec.rope_theta, spec.rope_factor};
     const auto found = std::find(rotations.begin(), rotations.end(), rotation);
     layer.rotation = (size_t)(found - rotations.begin());
@@ -242,8 +244,8 @@ void connect(Model& model) {
 
 } // namespace
 
-std::unique_ptr<Model> load_model(const Spec& spec, const TensorSources& sources, const std::string& path, int n_threads,
-                                  const char* isa, Poll* poll, const Progress& progress) {
+std::unique_ptr<Model> load_model(const Spec& spec, const TensorSources& sources, const std::string& path,
+                                  int n_threads, const char* isa, Poll* poll, const Progress& progress) {
   validate(spec);
   const KernelTable& table = kernel_table(isa);
   const gguf::File file(path);

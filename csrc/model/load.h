@@ -28,7 +28,7 @@ using TensorSources = std::map<std::string, TensorSource>;
 /// `isa` null picks the best. Throws FormatError (missing tensors, shapes that do not fit the spec, a file that
 /// changes), TruncatedError, UnsupportedError (weight types), NumericalError (weights that are not finite), FileError,
 /// OutOfMemory, and what poll throws. Nothing refers to the file afterwards.
-std::unique_ptr<Model> load_model(const Spec& spec, const TensorSources& sources, const std::string& path, int n_threads,
-                                  const char* isa, Poll* poll, const Progress& progress);
+std::unique_ptr<Model> load_model(const Spec& spec, const TensorSources& sources, const std::string& path,
+                                  int n_threads, const char* isa, Poll* poll, const Progress& progress);
 
 } // namespace nextoken

@@ -12,8 +12,8 @@
 namespace nextoken {
 namespace {
 
-constexpr int64_t CHUNK_ROWS = 256;     // rows of a forward pass: their activations stay in the second-level cache
-constexpr int64_t DECODE_ROWS = 8;      // smallest workspace
+constexpr int64_t CHUNK_ROWS = 256;        // rows of a forward pass: their activations stay in the second-level cache
+constexpr int64_t DECODE_ROWS = 8;         // smallest workspace
 constexpr int64_t LOGIT_ROWS_AT_ONCE = 16; // bounds the memory of [R, V]
 
 void check(const Model& model, const std::vector<SequenceStep>& steps) {

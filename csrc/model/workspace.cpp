@@ -2,7 +2,8 @@
 
 namespace nextoken {
 
-Workspace::Workspace(const Spec& s, int64_t max_rows, int64_t n_angles) : max_rows(max_rows), vocab_size_(s.vocab_size) {
+Workspace::Workspace(const Spec& s, int64_t max_rows, int64_t n_angles)
+    : max_rows(max_rows), vocab_size_(s.vocab_size) {
   const int64_t qkv_size = s.q_size() + 2 * s.kv_size(), half_rot = s.n_rot / 2;
   const int64_t columns = 2 * s.hidden_size + qkv_size + 2 * s.ffn_size + n_angles * 2 * half_rot;
   floats_ = Buffer(max_rows * columns * 4, "the workspace of a pass");
