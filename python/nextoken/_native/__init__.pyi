@@ -121,7 +121,6 @@ class GGUFTensor:
     """
     One entry of a GGUF file's tensor table.
     """
-
     @property
     def name(self) -> str: ...
     @property
@@ -131,19 +130,16 @@ class GGUFTensor:
         """
         Position of the first byte in the file.
         """
-
     @property
-    def shape(self) -> tuple[typing.Any, ...]:
+    def shape(self) -> tuple[int, ...]:
         """
         Elements in each dimension; the first is the length of a row.
         """
-
     @property
     def type(self) -> int:
         """
         ggml's number of the type.
         """
-
     @property
     def type_name(self) -> str: ...
 
@@ -151,43 +147,39 @@ class GGUFFile:
     """
     A GGUF file, open, with its metadata and tensor table read and checked.
     """
-
     def __init__(self, path: typing.Any) -> None: ...
     def check_unchanged(self) -> None:
         """
         Raise ModelFormatError if the file has changed since it was opened.
         """
-
     def close(self) -> None:
         """
         Give the file descriptor back. Metadata and tensor table stay.
         """
-
     def get(self, key: str) -> typing.Any:
         """
         The value: int, float, bool, str, a list of str or a NumPy array of numbers; None if there is none.
         """
-
-    def get_strings_raw(self, key: str) -> list[typing.Any]:
+    def get_strings_raw(self, key: str) -> list[bytes]:
         """
         An array of strings as a list of bytes.
         """
-
-    def keys(self) -> list[typing.Any]:
+    def keys(self) -> list[str]:
         """
         Metadata keys, in the order of the file.
         """
-
     def kind(self, key: str) -> str:
         """
         The type of a value: 'u32', 'str', 'arr[f32]'. KeyError if there is none.
         """
-
+    def length(self, key: str) -> int:
+        """
+        How many elements an array has; 1 for any other value. KeyError if there is none.
+        """
     def offset_of(self, key: str) -> int:
         """
         Where in the file a value stands. KeyError if there is none.
         """
-
     @property
     def alignment(self) -> int: ...
     @property
@@ -195,13 +187,11 @@ class GGUFFile:
         """
         Where the last tensor ends, its padding included.
         """
-
     @property
     def data_offset(self) -> int:
         """
         Where the tensor data begin.
         """
-
     @property
     def path(self) -> str: ...
     @property
@@ -209,13 +199,11 @@ class GGUFFile:
         """
         Bytes in the file.
         """
-
     @property
     def tensors(self) -> list[GGUFTensor]:
         """
         The tensor table, in the order of the file.
         """
-
     @property
     def version(self) -> int: ...
 
