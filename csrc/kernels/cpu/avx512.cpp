@@ -1,6 +1,6 @@
 // The kernels compiled for avx512.
-#include <stdint.h>
 #include <immintrin.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "kernels/layout.h"
@@ -8,12 +8,9 @@
 
 namespace nextoken::cpu::avx512 {
 
-#include "vec_avx512.h"
-
-#include "matmul.inl"
-#include "quantize.inl"
-
 constexpr const char* ISA_NAME = "avx512";
-#include "table.inl"
+#include "vec_avx512.h"
+// The vector types come first.
+#include "kernels.inl"
 
 } // namespace nextoken::cpu::avx512

@@ -7,12 +7,9 @@
 
 namespace nextoken::cpu::scalar {
 
-#include "vec_scalar.h"
-
-#include "matmul.inl"
-#include "quantize.inl"
-
 constexpr const char* ISA_NAME = "scalar";
-#include "table.inl"
+#include "vec_scalar.h"
+// The vector types come first.
+#include "kernels.inl"
 
 } // namespace nextoken::cpu::scalar

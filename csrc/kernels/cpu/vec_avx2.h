@@ -1,7 +1,8 @@
 // AVX2, FMA and F16C: the operations of vec_scalar.h, two registers to sixteen lanes.
 #pragma once
 
-constexpr int LANES = 8; // output rows a matmul register holds
+constexpr int LANES = 8;     // output rows a matmul register holds
+constexpr int TILE_SUMS = 6; // sixteen-lane sums an attention tile keeps: 12 of 16 registers
 
 struct F32x16 {
   __m256 lo, hi;
@@ -15,7 +16,8 @@ static inline void store16(float* p, F32x16 a) {
   _mm256_storeu_ps(p + 8, a.hi);
 }
 static inline F32x16 load16_f16(const uint16_t* p) {
-  return {_mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)p)), _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)(p + 8)))};
+  return {_mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)p)),
+          _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)(p + 8)))};
 }
 static inline void store16_f16(uint16_t* p, F32x16 a) {
   _mm_storeu_si128((__m128i*)p, _mm256_cvtps_ph(a.lo, _MM_FROUND_TO_NEAREST_INT));
@@ -53,6 +55,18 @@ static inline F32x16 select_ge16(F32x16 x, F32x16 limit, F32x16 a, F32x16 b) {
   return {_mm256_blendv_ps(b.lo, a.lo, _mm256_cmp_ps(x.lo, limit.lo, _CMP_GE_OQ)),
           _mm256_blendv_ps(b.hi, a.hi, _mm256_cmp_ps(x.hi, limit.hi, _CMP_GE_OQ))};
 }
+static inline float fold_add16(F32x16 a) {
+  const __m256 v8 = _mm256_add_ps(a.lo, a.hi);
+  const __m128 v4 = _mm_add_ps(_mm256_castps256_ps128(v8), _mm256_extractf128_ps(v8, 1));
+  const __m128 v2 = _mm_add_ps(v4, _mm_movehl_ps(v4, v4));
+  return _mm_cvtss_f32(_mm_add_ss(v2, _mm_movehdup_ps(v2)));
+}
+static inline float fold_max16(F32x16 a) {
+  const __m256 v8 = _mm256_max_ps(a.lo, a.hi);
+  const __m128 v4 = _mm_max_ps(_mm256_castps256_ps128(v8), _mm256_extractf128_ps(v8, 1));
+  const __m128 v2 = _mm_max_ps(v4, _mm_movehl_ps(v4, v4));
+  return _mm_cvtss_f32(_mm_max_ss(v2, _mm_movehdup_ps(v2)));
+}
 static inline int32_t store16_i8(int8_t* p, F32x16 a) {
   const __m256i lo = _mm256_cvttps_epi32(a.lo), hi = _mm256_cvttps_epi32(a.hi);
   const __m256i sum8 = _mm256_add_epi32(lo, hi);
@@ -71,10 +85,12 @@ using I32xL = __m256i;
 using Codes = __m256i; // four codes of each of eight rows, [row][4]
 
 static inline Codes load_codes(const uint8_t* p) { return _mm256_loadu_si256((const __m256i*)p); }
-template <int SHIFT> static inline Codes bits(Codes c, uint8_t mask) {
+template <int SHIFT>
+static inline Codes bits(Codes c, uint8_t mask) {
   return _mm256_and_si256(_mm256_srli_epi16(c, SHIFT), _mm256_set1_epi8((char)mask));
 }
-template <int SHIFT> static inline Codes bits_up(Codes c, uint8_t mask) {
+template <int SHIFT>
+static inline Codes bits_up(Codes c, uint8_t mask) {
   return _mm256_and_si256(_mm256_slli_epi16(c, SHIFT), _mm256_set1_epi8((char)mask));
 }
 static inline Codes combine(Codes a, Codes b) { return _mm256_or_si256(a, b); }
@@ -88,7 +104,8 @@ static inline __m256i widen(__m256i pairs) { return _mm256_madd_epi16(pairs, _mm
 
 // Products are summed in pairs of int16. A pair is at most 2 * (2^BITS - 1) * 127, so eight groups of 4-bit codes
 // (30,480), four of 5-bit ones (31,496) or two of 6-bit ones (32,004) fit before they must be widened.
-template <int BITS, int ZERO> struct BlockSum {
+template <int BITS, int ZERO>
+struct BlockSum {
   static constexpr int ROOM = BITS == 4 ? 8 : BITS == 5 ? 4 : 2;
   __m256i narrow, wide;
   int32_t start;
@@ -96,7 +113,8 @@ template <int BITS, int ZERO> struct BlockSum {
     narrow = wide = _mm256_setzero_si256();
     start = -ZERO * activation_sum;
   }
-  template <int GROUP> void add(Codes c, const int8_t* x) {
+  template <int GROUP>
+  void add(Codes c, const int8_t* x) {
     narrow = _mm256_add_epi16(narrow, _mm256_maddubs_epi16(c, broadcast4(x)));
     asm volatile("" : "+x"(narrow)); // keeps gcc from computing all products first and spilling them
     if constexpr ((GROUP + 1) % ROOM == 0) {
@@ -108,11 +126,13 @@ template <int BITS, int ZERO> struct BlockSum {
 };
 
 // maddubs saturates at 255 * 127 * 2, so 8-bit codes are taken as signed: 2 * 128 * 127 = 32,512 fits.
-template <int ZERO> struct BlockSum<8, ZERO> {
+template <int ZERO>
+struct BlockSum<8, ZERO> {
   static_assert(ZERO == 128, "8-bit codes are signed ones, xor 0x80");
   __m256i wide;
   void clear(int32_t) { wide = _mm256_setzero_si256(); }
-  template <int GROUP> void add(Codes c, const int8_t* x) {
+  template <int GROUP>
+  void add(Codes c, const int8_t* x) {
     const __m256i q = _mm256_xor_si256(c, _mm256_set1_epi8((char)0x80));
     wide = _mm256_add_epi32(wide, widen(_mm256_maddubs_epi16(_mm256_abs_epi8(q), _mm256_sign_epi8(broadcast4(x), q))));
     asm volatile("" : "+x"(wide));
@@ -128,7 +148,8 @@ static inline F32xL loadL_bf16_even(const uint16_t* p) {
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_loadu_si256((const __m256i*)p), 16));
 }
 static inline F32xL loadL_bf16_odd(const uint16_t* p) {
-  return _mm256_castsi256_ps(_mm256_and_si256(_mm256_loadu_si256((const __m256i*)p), _mm256_set1_epi32((int)0xffff0000)));
+  return _mm256_castsi256_ps(
+      _mm256_and_si256(_mm256_loadu_si256((const __m256i*)p), _mm256_set1_epi32((int)0xffff0000)));
 }
 static inline void storeL(float* p, F32xL a) { _mm256_storeu_ps(p, a); }
 static inline F32xL addL(F32xL a, F32xL b) { return _mm256_add_ps(a, b); }

@@ -1,7 +1,8 @@
 // AVX-512 F, BW, VL, DQ and VNNI: the operations of vec_scalar.h, one register to sixteen lanes.
 #pragma once
 
-constexpr int LANES = 16; // output rows a matmul register holds
+constexpr int LANES = 16;     // output rows a matmul register holds
+constexpr int TILE_SUMS = 24; // sixteen-lane sums an attention tile keeps: 24 of 32 registers
 
 struct F32x16 {
   __m512 v;
@@ -11,9 +12,7 @@ static inline F32x16 zero16() { return {_mm512_setzero_ps()}; }
 static inline F32x16 all16(float x) { return {_mm512_set1_ps(x)}; }
 static inline F32x16 load16(const float* p) { return {_mm512_loadu_ps(p)}; }
 static inline void store16(float* p, F32x16 a) { _mm512_storeu_ps(p, a.v); }
-static inline F32x16 load16_f16(const uint16_t* p) {
-  return {_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)p))};
-}
+static inline F32x16 load16_f16(const uint16_t* p) { return {_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)p))}; }
 static inline void store16_f16(uint16_t* p, F32x16 a) {
   _mm256_storeu_si256((__m256i*)p, _mm512_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
@@ -34,10 +33,23 @@ static inline F32x16 round16(F32x16 a) {
   return {_mm512_sub_ps(_mm512_add_ps(a.v, magic), magic)};
 }
 static inline F32x16 pow2_16(F32x16 n) {
-  return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(_mm512_cvttps_epi32(n.v), _mm512_set1_epi32(127)), 23))};
+  return {
+      _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(_mm512_cvttps_epi32(n.v), _mm512_set1_epi32(127)), 23))};
 }
 static inline F32x16 select_ge16(F32x16 x, F32x16 limit, F32x16 a, F32x16 b) {
   return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(x.v, limit.v, _CMP_GE_OQ), b.v, a.v)};
+}
+static inline float fold_add16(F32x16 a) {
+  const __m256 v8 = _mm256_add_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
+  const __m128 v4 = _mm_add_ps(_mm256_castps256_ps128(v8), _mm256_extractf128_ps(v8, 1));
+  const __m128 v2 = _mm_add_ps(v4, _mm_movehl_ps(v4, v4));
+  return _mm_cvtss_f32(_mm_add_ss(v2, _mm_movehdup_ps(v2)));
+}
+static inline float fold_max16(F32x16 a) {
+  const __m256 v8 = _mm256_max_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
+  const __m128 v4 = _mm_max_ps(_mm256_castps256_ps128(v8), _mm256_extractf128_ps(v8, 1));
+  const __m128 v2 = _mm_max_ps(v4, _mm_movehl_ps(v4, v4));
+  return _mm_cvtss_f32(_mm_max_ss(v2, _mm_movehdup_ps(v2)));
 }
 static inline int32_t store16_i8(int8_t* p, F32x16 a) {
   const __m512i q = _mm512_cvttps_epi32(a.v);
@@ -52,19 +64,23 @@ using I32xL = __m512i;
 using Codes = __m512i; // four codes of each of sixteen rows, [row][4]
 
 static inline Codes load_codes(const uint8_t* p) { return _mm512_loadu_si512(p); }
-template <int SHIFT> static inline Codes bits(Codes c, uint8_t mask) {
+template <int SHIFT>
+static inline Codes bits(Codes c, uint8_t mask) {
   return _mm512_and_si512(_mm512_srli_epi16(c, SHIFT), _mm512_set1_epi8((char)mask));
 }
-template <int SHIFT> static inline Codes bits_up(Codes c, uint8_t mask) {
+template <int SHIFT>
+static inline Codes bits_up(Codes c, uint8_t mask) {
   return _mm512_and_si512(_mm512_slli_epi16(c, SHIFT), _mm512_set1_epi8((char)mask));
 }
 static inline Codes combine(Codes a, Codes b) { return _mm512_or_si512(a, b); }
 
 // The zero point is the accumulator's start: it costs nothing.
-template <int BITS, int ZERO> struct BlockSum {
+template <int BITS, int ZERO>
+struct BlockSum {
   __m512i sum;
   void clear(int32_t activation_sum) { sum = _mm512_set1_epi32(-ZERO * activation_sum); }
-  template <int GROUP> void add(Codes c, const int8_t* x) {
+  template <int GROUP>
+  void add(Codes c, const int8_t* x) {
     int32_t v;
     memcpy(&v, x, 4);
     sum = _mm512_dpbusd_epi32(sum, c, _mm512_set1_epi32(v));

@@ -2,7 +2,8 @@
 // Included inside the namespace of one instruction set; nothing here may be visible to the linker elsewhere.
 #pragma once
 
-constexpr int LANES = 16; // output rows a matmul register holds
+constexpr int LANES = 16;    // output rows a matmul register holds
+constexpr int TILE_SUMS = 6; // sixteen-lane sums an attention tile keeps
 
 struct F32x16 {
   float v[16];
@@ -84,11 +85,11 @@ static inline F32x16 fma16(F32x16 a, F32x16 b, F32x16 c) {
   return r;
 }
 
-#define LANEWISE(name, expression)                       \
-  static inline F32x16 name(F32x16 a, F32x16 b) {        \
-    F32x16 r;                                            \
-    EACH r.v[i] = expression;                            \
-    return r;                                            \
+#define LANEWISE(name, expression)                \
+  static inline F32x16 name(F32x16 a, F32x16 b) { \
+    F32x16 r;                                     \
+    EACH r.v[i] = expression;                     \
+    return r;                                     \
   }
 LANEWISE(add16, a.v[i] + b.v[i])
 LANEWISE(sub16, a.v[i] - b.v[i])
@@ -134,6 +135,18 @@ static inline F32x16 select_ge16(F32x16 x, F32x16 limit, F32x16 a, F32x16 b) {
   return r;
 }
 
+// Sums and maxima of the lanes in one fixed tree: lanes 8 apart first, then 4, 2, 1.
+static inline float fold_add16(F32x16 a) {
+  for (int w = 8; w >= 1; w /= 2)
+    for (int i = 0; i < w; ++i) a.v[i] = a.v[i] + a.v[i + w];
+  return a.v[0];
+}
+static inline float fold_max16(F32x16 a) {
+  for (int w = 8; w >= 1; w /= 2)
+    for (int i = 0; i < w; ++i) a.v[i] = a.v[i] > a.v[i + w] ? a.v[i] : a.v[i + w];
+  return a.v[0];
+}
+
 // Sixteen int8 from whole floats in [-127, 127]; returns their sum.
 static inline int32_t store16_i8(int8_t* p, F32x16 a) {
   int32_t sum = 0;
@@ -164,12 +177,14 @@ static inline Codes load_codes(const uint8_t* p) {
   return r;
 }
 // (byte >> shift) & mask, shift in 0..7
-template <int SHIFT> static inline Codes bits(Codes c, uint8_t mask) {
+template <int SHIFT>
+static inline Codes bits(Codes c, uint8_t mask) {
   for (int i = 0; i < 64; ++i) c.v[i] = (uint8_t)((c.v[i] >> SHIFT) & mask);
   return c;
 }
 // (byte << shift) & mask
-template <int SHIFT> static inline Codes bits_up(Codes c, uint8_t mask) {
+template <int SHIFT>
+static inline Codes bits_up(Codes c, uint8_t mask) {
   for (int i = 0; i < 64; ++i) c.v[i] = (uint8_t)((c.v[i] << SHIFT) & mask);
   return c;
 }
@@ -180,10 +195,12 @@ static inline Codes combine(Codes a, Codes b) {
 
 // Exact sum of (code - ZERO) * activation over one 32-block or 16-block, GROUP by group of four; BITS is the
 // width of a code. `activation_sum` is the sum of the activations of the block.
-template <int BITS, int ZERO> struct BlockSum {
+template <int BITS, int ZERO>
+struct BlockSum {
   int32_t v[16];
   void clear(int32_t activation_sum) { EACH v[i] = -ZERO * activation_sum; }
-  template <int GROUP> void add(Codes c, const int8_t* x) {
+  template <int GROUP>
+  void add(Codes c, const int8_t* x) {
     EACH for (int k = 0; k < 4; ++k) v[i] += (int32_t)c.v[i * 4 + k] * x[k];
   }
   I32xL value() const {

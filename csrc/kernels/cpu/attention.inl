@@ -1,0 +1,245 @@
+// Causal attention with grouped heads over a cache of blocks. Keys are summed in segments of 256 aligned to position 0,
+// and segments are merged in order, so that no sum depends on which queries share a call.
+// FlashAttention-2, Dao 2023, arXiv:2307.08691.
+
+struct Span {
+  int64_t begin, end; // keys, counted from the start of the segment or block
+  bool empty() const { return begin >= end; }
+};
+
+static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+
+// The keys of a segment that token t sees.
+static inline Span seen(const AttentionArgs& args, int64_t t, int64_t segment) {
+  const int64_t position = args.first_position + t, start = segment * ATTENTION_SEGMENT;
+  const int64_t first = args.window > 0 ? larger(0, position + 1 - args.window) : 0;
+  return {larger(first - start, 0), smaller(position + 1 - start, ATTENTION_SEGMENT)};
+}
+
+static inline Span within_block(Span s, int64_t block) {
+  return {larger(s.begin - block * KV_BLOCK, 0), smaller(s.end - block * KV_BLOCK, KV_BLOCK)};
+}
+
+// Scratch of one segment and, for attention(), of the rows' results so far.
+struct Workspace {
+  float* q;        // scaled queries, a tile [head_dim][rows of the tile] after the other
+  float* scores;   // [rows][ATTENTION_SEGMENT], then the weights exp(score - max)
+  float* expanded; // one block of keys or values as floats
+  float* out;      // [rows][padded head_dim]
+  float* total;    // the same
+  float *max, *sum, *total_max, *total_sum;
+};
+
+static int64_t attention_scratch(int64_t rows, int64_t head_dim) {
+  const int64_t width = padded16(head_dim);
+  return padded16(rows * head_dim) + rows * ATTENTION_SEGMENT + KV_BLOCK * width + 2 * rows * width + 4 * rows + 16;
+}
+
+static Workspace workspace(float* scratch, int64_t rows, int64_t head_dim) {
+  const int64_t width = padded16(head_dim);
+  Workspace w;
+  w.q = scratch + ((64 - (uintptr_t)scratch % 64) % 64) / 4; // tiles read whole cache lines
+  w.scores = w.q + padded16(rows * head_dim);
+  w.expanded = w.scores + rows * ATTENTION_SEGMENT;
+  w.out = w.expanded + KV_BLOCK * width;
+  w.total = w.out + rows * width;
+  w.max = w.total + rows * width;
+  w.sum = w.max + rows;
+  w.total_max = w.sum + rows;
+  w.total_sum = w.total_max + rows;
+  return w;
+}
+
+// Rows are cut into tiles of nearly equal size.
+static inline int64_t tile_count(int64_t rows) { return (rows + TILE_ROWS - 1) / TILE_ROWS; }
+static inline int64_t tile_begin(int64_t tile, int64_t rows) { return rows * tile / tile_count(rows); }
+
+static void pack_queries(const AttentionArgs& args, float* packed) {
+  const int64_t rows = args.n_tokens * args.group;
+  for (int64_t tile = 0; tile < tile_count(rows); ++tile) {
+    const int64_t begin = tile_begin(tile, rows), n = tile_begin(tile + 1, rows) - begin;
+    float* const to = packed + begin * args.head_dim;
+    for (int64_t r = 0; r < n; ++r) {
+      const float* q = args.q + (begin + r) / args.group * args.q_stride + (begin + r) % args.group * args.head_dim;
+      for (int64_t d = 0; d < args.head_dim; ++d) to[d * n + r] = q[d] * args.scale;
+    }
+  }
+}
+
+// From this many tiles on, a block is converted to floats once for all of them.
+constexpr int64_t TILES_WORTH_EXPANDING = 3;
+
+static inline const float* expand(const float* block, int64_t, int64_t, float*) { return block; }
+static inline const float* expand(const uint16_t* block, int64_t begin, int64_t end, float* expanded) {
+  for (int64_t i = begin; i < end; i += 16) store16(expanded + i, load16_f16(block + i));
+  return expanded;
+}
+
+template <class T>
+static void score_tiles(const AttentionArgs& args, int64_t segment, int64_t block, const T* keys, const Workspace& w) {
+  const int64_t rows = args.n_tokens * args.group;
+  for (int64_t tile = 0; tile < tile_count(rows); ++tile) {
+    const int64_t begin = tile_begin(tile, rows), end = tile_begin(tile + 1, rows);
+    const Span first = within_block(seen(args, begin / args.group, segment), block);
+    const Span last = within_block(seen(args, (end - 1) / args.group, segment), block);
+    if (first.begin >= last.end) continue;
+    score_groups<TILE_ROWS>(end - begin, w.q + begin * args.head_dim, keys, args.head_dim, first.begin / 16,
+                            (last.end + 15) / 16, w.scores + begin * ATTENTION_SEGMENT + block * KV_BLOCK);
+  }
+}
+
+// Scores of one row to weights exp(score - max); lanes of the first and last sixteen that are not seen become 0.
+static void weights_of_row(float* scores, Span s, float cap, float* max, float* sum) {
+  if (s.empty()) {
+    *max = MINUS_INFINITY;
+    *sum = 0.0f;
+    return;
+  }
+  const int64_t begin = s.begin / 16 * 16, end = (s.end + 15) / 16 * 16;
+  if (cap > 0.0f) soft_cap(cap, end - begin, scores + begin);
+  for (int64_t t = begin; t < s.begin; ++t) scores[t] = MINUS_INFINITY;
+  for (int64_t t = s.end; t < end; ++t) scores[t] = MINUS_INFINITY;
+  const float m = largest(scores + begin, end - begin);
+  const F32x16 all_max = all16(m);
+  F32x16 total = zero16();
+  for (int64_t t = begin; t < end; t += 16) {
+    const F32x16 e = exp16(sub16(load16(scores + t), all_max));
+    total = add16(total, e);
+    store16(scores + t, e);
+  }
+  *max = m;
+  *sum = fold_add16(total);
+}
+
+// A row's keys are summed in ascending order: those before the keys that all rows of the tile see, those, the rest.
+template <class T>
+static void value_tiles(const AttentionArgs& args, int64_t segment, int64_t block, const T* values, const Workspace& w,
+                        float* out, int64_t out_stride) {
+  const int64_t rows = args.n_tokens * args.group, width = padded16(args.head_dim);
+  for (int64_t tile = 0; tile < tile_count(rows); ++tile) {
+    const int64_t begin = tile_begin(tile, rows), end = tile_begin(tile + 1, rows);
+    const int64_t first = within_block(seen(args, begin / args.group, segment), block).end;
+    Span common = {within_block(seen(args, (end - 1) / args.group, segment), block).begin, first};
+    if (common.empty()) common = {KV_BLOCK, KV_BLOCK}; // each row alone
+    const float* const p = w.scores + block * KV_BLOCK;
+    for (int64_t r = begin; r < end; ++r) {
+      const Span s = within_block(seen(args, r / args.group, segment), block);
+      const int64_t stop = smaller(s.end, common.begin);
+      if (s.begin < stop)
+        add_values<1>(1, p + r * ATTENTION_SEGMENT, values, width, s.begin, stop, out + r * out_stride, out_stride);
+    }
+    if (common.empty()) continue;
+    add_values<TILE_ROWS>(end - begin, p + begin * ATTENTION_SEGMENT, values, width, common.begin, common.end,
+                          out + begin * out_stride, out_stride);
+    for (int64_t r = begin; r < end; ++r) {
+      const Span s = within_block(seen(args, r / args.group, segment), block);
+      if (common.end < s.end)
+        add_values<1>(1, p + r * ATTENTION_SEGMENT, values, width, common.end, s.end, out + r * out_stride, out_stride);
+    }
+  }
+}
+
+template <class T>
+static void segment_as(const AttentionArgs& args, int64_t segment, float* max, float* sum, float* out,
+                       int64_t out_stride, const Workspace& w) {
+  const int64_t rows = args.n_tokens * args.group, width = padded16(args.head_dim);
+  const Span all = {seen(args, 0, segment).begin, seen(args, args.n_tokens - 1, segment).end};
+  const int64_t first_block = segment * (ATTENTION_SEGMENT / KV_BLOCK);
+  const bool once = tile_count(rows) >= TILES_WORTH_EXPANDING;
+  for (int64_t b = 0; b < ATTENTION_SEGMENT / KV_BLOCK; ++b) {
+    const Span s = within_block(all, b);
+    if (s.empty()) continue;
+    const T* const keys = (const T*)args.k_blocks[first_block + b];
+    if (once)
+      score_tiles(args, segment, b,
+                  expand(keys, s.begin / 16 * 16 * args.head_dim, (s.end + 15) / 16 * 16 * args.head_dim, w.expanded),
+                  w);
+    else
+      score_tiles(args, segment, b, keys, w);
+  }
+  for (int64_t r = 0; r < rows; ++r) {
+    weights_of_row(w.scores + r * ATTENTION_SEGMENT, seen(args, r / args.group, segment), args.soft_cap, max + r,
+                   sum + r);
+    for (int64_t d = 0; d < width; d += 16) store16(out + r * out_stride + d, zero16());
+  }
+  for (int64_t b = 0; b < ATTENTION_SEGMENT / KV_BLOCK; ++b) {
+    const Span s = within_block(all, b);
+    if (s.empty()) continue;
+    const T* const values = (const T*)args.v_blocks[first_block + b];
+    if (once)
+      value_tiles(args, segment, b, expand(values, s.begin * width, s.end * width, w.expanded), w, out, out_stride);
+    else
+      value_tiles(args, segment, b, values, w, out, out_stride);
+  }
+}
+
+static void segment_with(const AttentionArgs& args, int64_t segment, float* max, float* sum, float* out,
+                         int64_t out_stride, const Workspace& w) {
+  if (args.kv_type == KvType::f32)
+    segment_as<float>(args, segment, max, sum, out, out_stride, w);
+  else
+    segment_as<uint16_t>(args, segment, max, sum, out, out_stride, w);
+}
+
+static void attention_segment(const AttentionArgs& args, int64_t segment, float* max, float* sum, float* out,
+                              int64_t out_stride, float* scratch) {
+  const Workspace w = workspace(scratch, args.n_tokens * args.group, args.head_dim);
+  pack_queries(args, w.q);
+  segment_with(args, segment, max, sum, out, out_stride, w);
+}
+
+// total = total and one more segment, n floats (a multiple of 16); a sum of 0 means nothing yet, or nothing to add.
+static void merge_segment(float* total_max, float* total_sum, float* total, float max, float sum, const float* out,
+                          int64_t n) {
+  if (sum == 0.0f) return;
+  if (*total_sum == 0.0f) {
+    *total_max = max;
+    *total_sum = sum;
+    for (int64_t d = 0; d < n; d += 16) store16(total + d, load16(out + d));
+    return;
+  }
+  const float both = *total_max > max ? *total_max : max;
+  float factors[16] = {*total_max - both, max - both};
+  store16(factors, exp16(load16(factors)));
+  *total_sum = fma1(*total_sum, factors[0], sum * factors[1]);
+  *total_max = both;
+  const F32x16 e = all16(factors[0]), f = all16(factors[1]);
+  for (int64_t d = 0; d < n; d += 16) store16(total + d, fma16(load16(total + d), e, mul16(load16(out + d), f)));
+}
+
+static void divide_by_sum(const float* total, float sum, int64_t n, float* y) {
+  const F32x16 inverse = all16(sum == 0.0f ? 0.0f : 1.0f / sum);
+  map16(total, n, y, [inverse](F32x16 v) { return mul16(v, inverse); });
+}
+
+static void attention_merge(int64_t n_segments, const float* max, const float* sum, int64_t scalar_stride,
+                            const float* out, int64_t out_stride, int64_t head_dim, float* y) {
+  for (int64_t begin = 0; begin < head_dim; begin += 256) {
+    const int64_t n = smaller(head_dim - begin, 256);
+    float total[256] = {}, total_max = MINUS_INFINITY, total_sum = 0.0f;
+    for (int64_t s = 0; s < n_segments; ++s)
+      merge_segment(&total_max, &total_sum, total, max[s * scalar_stride], sum[s * scalar_stride],
+                    out + s * out_stride + begin, padded16(n));
+    divide_by_sum(total, total_sum, n, y + begin);
+  }
+}
+
+static void attention(const AttentionArgs& args, float* y, int64_t y_stride, float* scratch) {
+  const int64_t rows = args.n_tokens * args.group, width = padded16(args.head_dim);
+  if (rows == 0) return;
+  const Workspace w = workspace(scratch, rows, args.head_dim);
+  pack_queries(args, w.q);
+  for (int64_t r = 0; r < rows; ++r) w.total_sum[r] = 0.0f;
+  const int64_t first_key = args.window > 0 ? larger(0, args.first_position + 1 - args.window) : 0;
+  const int64_t last_key = args.first_position + args.n_tokens - 1;
+  for (int64_t s = first_key / ATTENTION_SEGMENT; s <= last_key / ATTENTION_SEGMENT; ++s) {
+    segment_with(args, s, w.max, w.sum, w.out, width, w);
+    for (int64_t r = 0; r < rows; ++r)
+      merge_segment(w.total_max + r, w.total_sum + r, w.total + r * width, w.max[r], w.sum[r], w.out + r * width,
+                    width);
+  }
+  for (int64_t r = 0; r < rows; ++r)
+    divide_by_sum(w.total + r * width, w.total_sum[r], args.head_dim,
+                  y + r / args.group * y_stride + r % args.group * args.head_dim);
+}
