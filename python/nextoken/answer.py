@@ -1,0 +1,137 @@
+"""The text of an answer, token by token: nothing leaves before it is sure that it stays."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from nextoken.completion import Candidate, Token
+
+if TYPE_CHECKING:
+    from nextoken import _native
+    from nextoken.sampling import SamplingParams
+    from nextoken.tokenizer import Tokenizer
+
+
+class Answer:
+    """Takes picks, gives out Tokens.
+
+    A token is held back while the character it began is not whole, and while its text may still turn out to be the
+    start of a stop string. So what was given out is never taken back: joined, `bytes` and `text` of the tokens are
+    those of the answer. Without a tokenizer the text is empty.
+    """
+
+    def __init__(self, tokenizer: Tokenizer | None, params: SamplingParams) -> None:
+        from nextoken.text import StopStrings
+
+        self._vocabulary = Vocabulary(tokenizer)
+        self._params = params
+        self._decoder = None if tokenizer is None else tokenizer.stream_decoder()
+        self._stops = StopStrings(params.stop, include=params.include_stop) if params.stop else None
+        self._held: list[Token] = []
+        self._n_pushed = 0  # tokens
+        self._n_sure = 0  # characters of the held tokens that no stop string can take any more
+        self.tokens: list[Token] = []
+        self.stop: str | None = None  # the stop string found
+
+    def push(self, pick: _native.Pick, ms: float) -> list[Token]:
+        """Take the next pick; returns the tokens that became sure. Sets `stop` when a stop string was completed."""
+        piece = "" if self._decoder is None else self._decoder.push(pick.id)
+        token = self._vocabulary.token(pick, self._params, piece, self._n_pushed, ms)
+        self._held.append(token)
+        self._n_pushed += 1
+        if self._stops is None:
+            self._n_sure += len(piece)
+        else:
+            sure, self.stop = self._stops.push(piece)
+            self._n_sure += len(sure)
+            if self.stop is not None:
+                return self._cut()
+        if self._decoder is not None and self._decoder.pending:
+            return []
+        return self._release()
+
+    def finish(self) -> list[Token]:
+        """The tokens still held back: no more will come. Half a character becomes U+FFFD, as in a whole decode."""
+        if self.stop is not None or not self._held:
+            return []
+        rest = "" if self._decoder is None else self._decoder.finish()
+        last = self._held[-1]
+        self._held[-1] = replace(last, text=last.text + rest)
+        if self._stops is not None:
+            sure, self.stop = self._stops.push(rest)
+            self._n_sure += len(sure)
+            if self.stop is None:  # one may have waited for another that could have begun before it
+                sure, self.stop = self._stops.finish()
+                self._n_sure += len(sure)
+            if self.stop is not None:
+                return self._cut()
+        self._n_sure = sum(len(token.text) for token in self._held)
+        return self._release()
+
+    def _release(self) -> list[Token]:
+        """Held tokens whose whole text is sure."""
+        n = 0
+        for token in self._held:
+            if len(token.text) > self._n_sure:
+                break
+            self._n_sure -= len(token.text)
+            n += 1
+        return self._give(self._held[:n], self._held[n:])
+
+    def _cut(self) -> list[Token]:
+        """At a stop string: the tokens before the cut, the last one shortened to what is before it."""
+        kept: list[Token] = []
+        for token in self._held:
+            if self._n_sure == 0:
+                break
+            kept.append(_shorten(token, self._n_sure))
+            self._n_sure -= len(kept[-1].text)
+        return self._give(kept, [])
+
+    def _give(self, tokens: list[Token], still_held: list[Token]) -> list[Token]:
+        self._held = still_held
+        self.tokens += tokens
+        return tokens
+
+    @property
+    def text(self) -> str:
+        return "".join(token.text for token in self.tokens)
+
+
+def _shorten(token: Token, length: int) -> Token:
+    """`token` with the first `length` characters of its text, and the bytes up to their end."""
+    cut = token.text[length:]
+    if not cut:
+        return token
+    return replace(token, text=token.text[:length], bytes=token.bytes[: len(token.bytes) - len(cut.encode())])
+
+
+class Vocabulary:
+    """Ids to Tokens and Candidates with their text and bytes."""
+
+    def __init__(self, tokenizer: Tokenizer | None) -> None:
+        self._tokenizer = tokenizer
+
+    def token(self, pick: _native.Pick, params: SamplingParams, text: str, index: int, ms: float) -> Token:
+        """The Token of a pick whose share of the running text is `text`."""
+        wanted = params.logprobs is not None
+        return Token(
+            id=pick.id,
+            text=text,
+            bytes=self.bytes_of(pick.id),
+            logprob=pick.logprob if wanted else None,
+            top=tuple(self.candidate(i, logprob) for i, _, logprob in pick.top) if wanted else None,
+            index=index,
+            ms=ms,
+        )
+
+    def candidate(self, token_id: int, logprob: float) -> Candidate:
+        raw = self.bytes_of(token_id)
+        return Candidate(token_id, raw.decode("utf-8", "replace"), raw, logprob)
+
+    def bytes_of(self, token_id: int) -> bytes:
+        """The bytes of a token; b"" without a tokenizer, and for ids that only pad the vocabulary."""
+        if self._tokenizer is None or token_id >= len(self._tokenizer):
+            return b""
+        return self._tokenizer.token_bytes(token_id)

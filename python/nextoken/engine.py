@@ -1,0 +1,196 @@
+"""The loaded model and the manners around it: who may call, what stops a pass, how all of it ends."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from nextoken import _native
+from nextoken.errors import Cancelled, ClosedError
+from nextoken.inputs import Ids
+
+Progress: TypeAlias = Callable[[int, int], None]
+LogitsWanted: TypeAlias = Literal["none", "last", "all"]
+Rows: TypeAlias = "npt.NDArray[np.float32] | None"
+
+N_WORKERS = 8
+
+_live: weakref.WeakSet[Engine] = weakref.WeakSet()
+
+
+class CancelFlag:
+    """Set as soon as one of its events is. The native code asks `is_set()` between pieces of work."""
+
+    __slots__ = ("_events",)
+
+    def __init__(self, *events: Any) -> None:
+        for event in events:
+            if event is not None and not callable(getattr(event, "is_set", None)):
+                raise TypeError(f"cancel must be a threading.Event or None, got {type(event).__name__}")
+        self._events = tuple(event for event in events if event is not None)
+
+    def is_set(self) -> bool:
+        return any(event.is_set() for event in self._events)
+
+
+class Engine:
+    """A native model, and the calls that sessions and the loop make of it. Any thread may use it; passes queue."""
+
+    def __init__(self, model: _native.Model, kv_dtype: str, n_ctx: int) -> None:
+        self.model = model
+        self.kv_dtype = kv_dtype
+        self.n_ctx = n_ctx
+        self.vocab_size: int = model.spec.vocab_size
+        self._pid = os.getpid()
+        self._closing = threading.Event()
+        self._exiting = False
+        self._in_callback: set[int] = set()  # threads inside a function of the caller's
+        self._caches: weakref.WeakSet[_native.Cache] = weakref.WeakSet()
+        self._workers: ThreadPoolExecutor | None = None
+        _live.add(self)
+
+    def check(self) -> None:
+        """Raises RuntimeError in a forked child or inside a callback, ClosedError after close()."""
+        if os.getpid() != self._pid:
+            raise RuntimeError(
+                f"this LLM was created in process {self._pid} and its threads are not here, in its fork "
+                f"{os.getpid()}: load the model in the child, or start it with multiprocessing's 'spawn'"
+            )
+        if threading.get_ident() in self._in_callback:
+            raise RuntimeError(
+                "a logits processor or progress callback must not use the model that called it"
+            )
+        if self.closed:
+            raise ClosedError("the model was closed")
+
+    @property
+    def closed(self) -> bool:
+        return self._closing.is_set()
+
+    def close(self) -> None:
+        """Stop the pass in flight and free the model and every cache. Twice does nothing."""
+        if os.getpid() != self._pid:
+            return  # nothing here is ours to stop; the parent's memory goes with this process
+        if threading.get_ident() in self._in_callback:
+            raise RuntimeError(
+                "a logits processor or progress callback must not close the model that called it"
+            )
+        self._closing.set()
+        self.model.close()
+        for cache in list(self._caches):
+            cache.close()
+        if self._workers is not None:
+            self._workers.shutdown(wait=False)
+
+    @contextmanager
+    def calling_back(self) -> Iterator[None]:
+        """While a function of the caller's runs in this thread: using the model from it is an error, no deadlock."""
+        me = threading.get_ident()
+        self._in_callback.add(me)
+        try:
+            yield
+        finally:
+            self._in_callback.discard(me)
+
+    def guarded(self, progress: Progress | None) -> Progress | None:
+        """`progress`, called where re-entering the model is an error."""
+        if progress is None:
+            return None
+        if not callable(progress):
+            raise TypeError(f"progress must be callable(done, total) or None, got {type(progress).__name__}")
+
+        def call(done: int, total: int) -> None:
+            with self.calling_back():
+                progress(done, total)
+
+        return call
+
+    def workers(self) -> ThreadPoolExecutor:
+        """Threads in which `astream` waits for passes. Few: the passes queue anyway."""
+        self.check()
+        if self._workers is None:
+            self._workers = ThreadPoolExecutor(N_WORKERS, thread_name_prefix="nextoken")
+        return self._workers
+
+    def keep(self, cache: _native.Cache) -> _native.Cache:
+        """Remember a cache, so that close() frees it."""
+        self._caches.add(cache)
+        return cache
+
+    def new_cache(self) -> _native.Cache:
+        """An empty cache; it takes no memory before tokens come."""
+        self.check()
+        return self.keep(_native.Cache(self.model, self.kv_dtype, self.n_ctx))
+
+    def append(
+        self,
+        caches: Sequence[_native.Cache],
+        ids: Sequence[Ids],
+        logits: LogitsWanted,
+        cancel: Any = None,
+        progress: Progress | None = None,
+    ) -> list[Rows]:
+        """One pass over several sequences: all advance, or on any error none does. See `LLM.append`."""
+        with self._pass():
+            return _native.append(
+                self.model,
+                list(caches),
+                list(ids),
+                logits,
+                cancel=CancelFlag(self._closing, cancel),
+                progress=self.guarded(progress),
+            )
+
+    def predict(
+        self,
+        caches: Sequence[_native.Cache],
+        ids: Sequence[Ids],
+        samplers: Sequence[_native.Sampler],
+        cancel: Any = None,
+        progress: Progress | None = None,
+    ) -> list[_native.Pick]:
+        """One pass that also chooses: append, last row, choose. The logits stay native."""
+        with self._pass():
+            return _native.predict(
+                self.model,
+                list(caches),
+                list(ids),
+                list(samplers),
+                cancel=CancelFlag(self._closing, cancel),
+                progress=self.guarded(progress),
+            )
+
+    @contextmanager
+    def _pass(self) -> Iterator[None]:
+        self.check()
+        try:
+            yield
+        except (Cancelled, ClosedError):
+            if (
+                self._exiting
+            ):  # the interpreter is on its way out: a daemon thread that raised now would be noise
+                threading.Event().wait()
+            if self.closed:
+                raise ClosedError("the model was closed during this call") from None
+            raise
+
+    def leave(self) -> None:
+        """close(), at interpreter exit: threads that still compute fall silent instead of raising."""
+        self._exiting = True
+        self._in_callback.clear()
+        self.close()
+
+
+@atexit.register
+def _close_all() -> None:
+    for engine in list(_live):
+        engine.leave()

@@ -1,0 +1,159 @@
+"""From what the user named to a model in memory: weights and tokenizer are read side by side."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from nextoken import _native
+from nextoken.architectures import plan
+from nextoken.checkpoints import catalogue
+from nextoken.checkpoints.gguf import open_gguf
+from nextoken.engine import CancelFlag, Engine, Progress
+from nextoken.errors import Error, UnsupportedModelError
+from nextoken.threads import choose_threads
+
+if TYPE_CHECKING:
+    from nextoken.tokenizer import Tokenizer
+
+KV_DTYPES = ("f16", "f32")
+DEVICES = ("cpu", "auto")
+
+log = logging.getLogger("nextoken")
+
+
+@dataclass
+class Loaded:
+    """What an LLM is made of."""
+
+    engine: Engine
+    tokenizer: PendingTokenizer
+    path: str
+    name: str
+
+
+class PendingTokenizer:
+    """A tokenizer that a thread is building; whoever needs it first waits."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self._tokenizer: Tokenizer | None = None
+        self._error: Error | None = None
+        self._thread = threading.Thread(target=self._build, name="nextoken-tokenizer")
+        self._thread.start()
+
+    def _build(self) -> None:
+        try:
+            from nextoken.tokenizer import tokenizer_from_gguf
+
+            self._tokenizer = tokenizer_from_gguf(self._file)
+        except Error as error:
+            self._error = error
+        except Exception as error:
+            from nextoken.errors import TokenizerError
+
+            self._error = TokenizerError(f"the tokenizer could not be built: {error!r}")
+        finally:
+            del self._file  # the metadata of a large vocabulary are not needed twice
+
+    def wait(self) -> None:
+        self._thread.join()
+
+    def get(self) -> Tokenizer:
+        """The tokenizer, or the error that building it ended with."""
+        self._thread.join()
+        if self._tokenizer is None:
+            assert self._error is not None
+            raise self._error.with_traceback(None)
+        return self._tokenizer
+
+    def get_or_none(self) -> Tokenizer | None:
+        self._thread.join()
+        return self._tokenizer
+
+
+def load(
+    model: str | bytes | os.PathLike[Any],
+    *,
+    n_ctx: int | None,
+    n_threads: int | None,
+    kv_dtype: str,
+    device: str,
+    progress: Progress | None,
+    cancel: Any,
+) -> Loaded:
+    """What `LLM` promises of its constructor. A failure leaves no thread, descriptor or memory behind."""
+    _check_choice("kv_dtype", kv_dtype, KV_DTYPES)
+    _check_choice("device", device, DEVICES)
+    if progress is not None and not callable(progress):
+        raise TypeError(f"progress must be callable(done, total) or None, got {type(progress).__name__}")
+    flag = None if cancel is None else CancelFlag(cancel)
+    threads = choose_threads(n_threads)
+    asked = _check_n_ctx(n_ctx)
+    path, name = find(model, progress, cancel)
+    file = open_gguf(path)
+    try:
+        layout = plan(file)
+        trained: int = layout.spec.n_ctx
+        if asked is not None and asked > trained:
+            log.warning("n_ctx=%d is beyond the %d positions that %s was trained for", asked, trained, name)
+        tokenizer = PendingTokenizer(file.native)
+        try:
+            native = _native.Model.load(
+                layout.spec,
+                layout.tensors,
+                os.fsencode(path),
+                n_threads=threads,
+                progress=progress,
+                cancel=flag,
+            )
+        except BaseException:
+            tokenizer.wait()
+            raise
+    finally:
+        file.close()
+    engine = Engine(native, kv_dtype, trained if asked is None else asked)
+    return Loaded(engine, tokenizer, os.fsdecode(path), name)
+
+
+def find(model: Any, progress: Progress | None, cancel: Any) -> tuple[str | bytes, str]:
+    """The path of a model's file and the name to call it by. What is on the disk goes before the catalogue."""
+    path: str | bytes = os.fspath(model)
+    shown = os.fsdecode(path)
+    if "\0" in shown:
+        raise ValueError("the model's path has a NUL character in it")
+    if shown == "":
+        raise ValueError("the model's path is empty")
+    if os.path.isdir(path):
+        if os.path.exists(os.path.join(shown, "config.json")):
+            raise UnsupportedModelError(
+                f"{shown}: Hugging Face folders are not supported yet, give a GGUF file"
+            )
+        raise IsADirectoryError(21, os.strerror(21), shown)
+    if not os.path.lexists(path) and catalogue.is_name(shown):
+        return str(catalogue.fetch(shown, progress, cancel)), shown
+    if not os.path.lexists(path) and os.sep not in shown and not shown.endswith(".gguf"):
+        names = ", ".join(catalogue.CATALOGUE)
+        raise FileNotFoundError(2, f"no such file, and no name in the catalogue ({names})", shown)
+    return path, os.path.basename(shown).removesuffix(".gguf")
+
+
+def _check_choice(what: str, value: Any, choices: tuple[str, ...]) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"{what} must be a str, got {type(value).__name__}")
+    if value not in choices:
+        raise ValueError(f"{what}={value!r} is not available, choose from {', '.join(map(repr, choices))}")
+
+
+def _check_n_ctx(n_ctx: Any) -> int | None:
+    if n_ctx is None:
+        return None
+    if isinstance(n_ctx, bool) or not hasattr(n_ctx, "__index__"):
+        raise TypeError(f"n_ctx must be an int or None, got {type(n_ctx).__name__}")
+    n = int(n_ctx.__index__())
+    if not 1 <= n < 2**31:
+        raise ValueError(f"n_ctx must be 1 to {2**31 - 1}, got {n}")
+    return n

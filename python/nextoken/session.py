@@ -1,0 +1,239 @@
+"""A session: the KV cache of one sequence as an object to append to, fork, rewind, save and look at."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nextoken import _native, session_file
+from nextoken.answer import Vocabulary
+from nextoken.completion import Token
+from nextoken.engine import Engine, LogitsWanted, Progress
+from nextoken.errors import ModelFormatError
+from nextoken.inputs import Ids, TokenIds, check_ids
+from nextoken.processor import call_processor
+
+if TYPE_CHECKING:
+    from nextoken.llm import LLM
+    from nextoken.sampling import SamplingParams
+    from nextoken.text import StreamDecoder
+
+
+class Session:
+    """One sequence and the keys and values computed for it.
+
+    >>> with llm.session() as s:
+    ...     token = s.predict(llm.tokenizer.encode("Once upon"))
+    ...     while len(s) < 50:
+    ...         token = s.predict([token.id])
+
+    Made by `llm.session()`. Whatever is appended in whatever pieces, after whatever forks and rewinds, the logits of
+    a position are the same bits. After a failed or cancelled call a session is as it was before it.
+    """
+
+    def __init__(self, llm: LLM, cache: _native.Cache) -> None:
+        self._llm = llm
+        self._engine: Engine = llm._engine
+        self._cache = cache
+        self._decoder: StreamDecoder | None = None  # goes on while predict() is fed what it returned
+        self._last_id = self._last_length = -1
+        self._answer_start = 0
+
+    def append(
+        self,
+        ids: TokenIds,
+        logits: LogitsWanted = "last",
+        *,
+        cancel: Any = None,
+        progress: Progress | None = None,
+    ) -> npt.NDArray[np.float32] | None:
+        """Run the model over `ids` behind what is there, and keep their keys and values.
+
+        Returns None ("none"), the logits behind the last id, float32 (V,) ("last"), or those of every id, float32
+        (T, V) ("all"). `cancel.is_set()` is asked every 50 ms or less, `progress(done, total)` counts tokens.
+
+        Raises TypeError and ValueError for bad ids, ContextLengthError if they do not fit into `n_ctx`,
+        NumericalError if the model computes NaN, Cancelled, ClosedError, MemoryError.
+        """
+        if logits not in ("none", "last", "all"):
+            raise ValueError(f'logits must be "none", "last" or "all", got {logits!r}')
+        checked = self._check_new(ids)
+        return self._engine.append([self._cache], [checked], logits, cancel, progress)[0]
+
+    def predict(
+        self,
+        ids: TokenIds,
+        params: SamplingParams | None = None,
+        *,
+        cancel: Any = None,
+        progress: Progress | None = None,
+        **options: Any,
+    ) -> Token:
+        """Append `ids`, choose the next token from the last row: one native call. The token itself is not appended.
+
+        Fed the id it returned last, again and again, it is the loop of `llm.stream` step by step: with the same
+        `seed` it draws the same tokens. An answer is what follows the ids of the last call with other ones: the
+        presence and frequency penalties count from there. Stop conditions are the caller's; EOS is returned as
+        any other token.
+        Raises as `append`, and TypeError or ValueError for bad options.
+        """
+        chosen = self._llm._params(params, options)
+        new = self._check_new(ids)
+        past = np.concatenate([np.asarray(self._cache.ids(), np.int32), new])
+        continues = len(new) == 1 and new[0] == self._last_id and len(past) == self._last_length + 1
+        answer_start = self._answer_start if continues else len(past)
+        tokenizer = self._llm._tokenizer.get_or_none()
+        sampler = self._llm._sampler(chosen)
+        sampler.observe_prompt(past[:answer_start])
+        sampler.observe(past[answer_start:])
+
+        start = time.perf_counter()
+        if chosen.logits_processor is None:
+            (pick,) = self._engine.predict([self._cache], [new], [sampler], cancel, progress)
+        else:
+            (row,) = self._engine.append([self._cache], [new], "last", cancel, progress)
+            assert row is not None
+            changed = call_processor(self._engine, chosen.logits_processor, past.tolist(), row)
+            pick = sampler.choose(changed, len(past), raw=row)
+        ms = (time.perf_counter() - start) * 1e3
+
+        if not continues or self._decoder is None:
+            self._decoder = None if tokenizer is None else tokenizer.stream_decoder()
+        text = "" if self._decoder is None else self._decoder.push(pick.id)
+        self._last_id, self._last_length, self._answer_start = pick.id, len(past), answer_start
+        return Vocabulary(tokenizer).token(pick, chosen, text, len(past) - answer_start, ms)
+
+    def fork(self) -> Session:
+        """A second session with the same tokens; memory is shared until one of the two writes to it."""
+        self._engine.check()
+        return Session(self._llm, self._engine.keep(self._cache.fork()))
+
+    def rewind(self, n: int) -> None:
+        """Forget the last `n` tokens; the next append continues from there. Copies nothing.
+
+        Raises ValueError if `n` is negative or exceeds len(self), ClosedError after close().
+
+        >>> s.append([1, 2, 3], logits="none"); s.rewind(1); len(s)
+        2
+        """
+        self._engine.check()
+        if isinstance(n, bool) or not hasattr(n, "__index__"):
+            raise TypeError(f"n must be an int, got {type(n).__name__}")
+        if not 0 <= n <= len(self):
+            raise ValueError(f"can not rewind {n} tokens: the session holds {len(self)}")
+        self._cache.rewind(int(n))
+        self._last_id = -1
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write tokens, keys and values to a file that `llm.session(path)` reads.
+
+        The file is whole or not there: it is written beside its place, synchronised, and moved over what was there.
+        Raises OSError, and leaves the previous file as it was.
+        """
+        self._engine.check()
+        cache = self._cache
+        session_file.write(
+            path, session_file.Header.of(self._engine.model, cache), np.asarray(cache.export())
+        )
+
+    @property
+    def token_ids(self) -> list[int]:
+        """The ids appended so far."""
+        self._engine.check()
+        return list(self._cache.ids())
+
+    def keys(self, layer: int) -> npt.NDArray[np.float32]:
+        """The keys of a layer, rotated, as float32 (T, n_kv_heads, head_dim): a read-only copy.
+
+        Raises IndexError for a layer the model does not have.
+        """
+        return self._look(self._cache.keys, layer)
+
+    def values(self, layer: int) -> npt.NDArray[np.float32]:
+        """The values of a layer as float32 (T, n_kv_heads, head_dim): a read-only copy."""
+        return self._look(self._cache.values, layer)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of keys and values held, those shared with forks included."""
+        return 0 if self.closed else self._cache.nbytes
+
+    @property
+    def n_ctx(self) -> int:
+        """The most tokens it can hold."""
+        return self._engine.n_ctx
+
+    @property
+    def closed(self) -> bool:
+        return self._cache.closed
+
+    def close(self) -> None:
+        """Free the memory. Twice does nothing; any other use raises ClosedError."""
+        self._cache.close()
+
+    def __len__(self) -> int:
+        return len(self._cache)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        if self.closed:
+            return "<nextoken.Session closed>"
+        return f"<nextoken.Session {len(self)} tokens, {self.nbytes} bytes>"
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "a Session can not be pickled or copied: use fork(), or save(path) and llm.session(path)"
+        )
+
+    def _look(self, read: Any, layer: int) -> npt.NDArray[np.float32]:
+        self._engine.check()
+        n_layers = self._engine.model.spec.n_layers
+        if not 0 <= layer < n_layers:
+            raise IndexError(f"layer {layer} of a model with {n_layers} layers")
+        array: npt.NDArray[np.float32] = read(layer)
+        array.flags.writeable = False
+        return array
+
+    def _check_new(self, ids: TokenIds) -> Ids:
+        self._engine.check()
+        checked = check_ids(ids, self._engine.vocab_size, n_ctx=self.n_ctx - len(self))
+        if len(checked) == 0:
+            raise ValueError("no token ids to append")
+        return checked
+
+    def _rewind_to(self, n: int) -> None:
+        self._cache.rewind(len(self._cache) - n)
+        self._last_id = -1
+
+
+def open_session(llm: LLM, path: str | os.PathLike[str]) -> Session:
+    """The session that `save` wrote, for `llm`. See `LLM.session`."""
+    engine = llm._engine
+    engine.check()
+    header, payload = session_file.read(path)
+    if header.fingerprint != engine.model.fingerprint:
+        raise ModelFormatError(
+            f"{os.fspath(path)}: this session was saved with another model "
+            f"(fingerprint {header.fingerprint[:16]}, this model has {engine.model.fingerprint[:16]})",
+            path=str(os.fspath(path)),
+            field="fingerprint",
+        )
+    if header.kv_dtype != engine.kv_dtype:
+        raise ModelFormatError(
+            f"{os.fspath(path)}: this session was saved with kv_dtype={header.kv_dtype!r}, "
+            f"the model was opened with {engine.kv_dtype!r}",
+            path=str(os.fspath(path)),
+            field="kv_dtype",
+        )
+    ids = check_ids(header.ids, engine.vocab_size, n_ctx=engine.n_ctx)
+    cache = _native.Cache.restore(engine.model, engine.kv_dtype, engine.n_ctx, ids, payload)
+    return Session(llm, engine.keep(cache))
