@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import os
 import subprocess
 import sys
 import tempfile
@@ -29,13 +30,22 @@ OPEN_TYPES = {
     "numpy.ndarray": "numpy.typing.NDArray[typing.Any]",
 }
 
+# What pybind11 takes for an argument beyond the type that it names.
+WIDER_ARGUMENTS = {
+    "str": "str | bytes",
+    "collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]": (
+        "collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex] | "
+        "numpy.typing.NDArray[numpy.integer[typing.Any]]"
+    ),
+}
+
 
 class CloseTypes(ast.NodeTransformer):
     """Give every argument a type, every open type its parameters, and say None where None is the default."""
 
     def visit_arg(self, node: ast.arg) -> ast.arg:
         if node.arg not in ("self", "cls"):
-            node.annotation = self.closed(node.annotation or ast.Name("typing.Any"))
+            node.annotation = self.widened(self.closed(node.annotation or ast.Name("typing.Any")))
         return node
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
@@ -67,6 +77,10 @@ class CloseTypes(ast.NodeTransformer):
             return annotation
         return ast.parse(f"{text} | None", mode="eval").body
 
+    def widened(self, annotation: ast.expr) -> ast.expr:
+        text = ast.unparse(annotation)
+        return ast.parse(WIDER_ARGUMENTS.get(text, text), mode="eval").body
+
     def closed(self, annotation: ast.expr) -> ast.expr:
         text = ast.unparse(annotation)
         if text in OPEN_TYPES:
@@ -93,7 +107,9 @@ def generate() -> dict[str, str]:
 def closed(path: Path) -> str:
     """A stub as stubgen wrote it, in the form to commit."""
     tree = CloseTypes().visit(ast.parse(path.read_text()))
-    imports = ast.parse("from __future__ import annotations\nimport collections.abc, typing, numpy.typing")
+    imports = ast.parse(
+        "from __future__ import annotations\nimport collections.abc, typing, numpy, numpy.typing"
+    )
     first = 1 if ast.get_docstring(tree) is not None else 0
     tree.body[first:first] = imports.body
     text = ast.unparse(ast.fix_missing_locations(tree))
@@ -143,7 +159,9 @@ def stubtest(texts: dict[str, str]) -> None:
             allowed.writelines(rf"nextoken\._native(\.\w+)*\.{name}(\.__init__)?" + "\n" for name in classes)
         allowed.flush()
         command = [sys.executable, "-m", "mypy.stubtest", "nextoken._native", "--allowlist", allowed.name]
-        done = subprocess.run([*command, "--ignore-unused-allowlist"], capture_output=True, text=True)
+        command.append("--ignore-unused-allowlist")
+        environment = os.environ | {"MYPYPATH": str(STUBS.parent.parent)}  # before the installed copy
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode != 0:
         sys.exit(done.stdout + done.stderr)
 

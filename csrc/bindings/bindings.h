@@ -10,6 +10,7 @@ void bind_sampling(pybind11::module_& m);
 void bind_gguf(pybind11::module_& m);
 void bind_spec(pybind11::module_& m);
 void bind_model(pybind11::module_& m);
+void bind_passes(pybind11::module_& m);
 void bind_cache(pybind11::module_& m);
 
 } // namespace nextoken::bindings

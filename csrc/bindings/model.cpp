@@ -184,7 +184,10 @@ void bind_model(py::module_& m) {
           "fingerprint", [](const PyModel& m) { return m.model->fingerprint; }, "hex; identifies spec and weights")
       .def_property_readonly("closed", [](const PyModel& m) { return m.closing.load(); })
       .def("close", &close, "End the pass in flight with ClosedError and free the weights. Again: nothing happens.");
+}
 
+// After Cache is known by name: the signatures of these, and so the stubs, mention it.
+void bind_passes(py::module_& m) {
   m.def("append", &append, py::arg("model"), py::arg("caches"), py::arg("ids"), py::arg("logits"), py::kw_only(),
         py::arg("cancel") = py::none(), py::arg("progress") = py::none(),
         "Append ids to several caches in one pass, all or none.\n\n"

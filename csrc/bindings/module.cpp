@@ -10,4 +10,5 @@ PYBIND11_MODULE(_native, m) {
   nextoken::bindings::bind_spec(m);
   nextoken::bindings::bind_model(m);
   nextoken::bindings::bind_cache(m);
+  nextoken::bindings::bind_passes(m);
 }

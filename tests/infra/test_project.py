@@ -15,7 +15,10 @@ import nextoken
 from nextoken import errors
 
 ROOT = Path(__file__).parent.parent.parent
-TARGETS = "help build test test-models bits bench lint format stubs asan tsan demo docs clean".split()
+TARGETS = {
+    *("help", "build", "demo", "bench", "docs", "clean"),
+    *("test", "test-models", "bits", "lint", "format", "stubs", "asan", "tsan"),
+}
 
 
 def test_make_help_lists_every_target_with_its_comment() -> None:
@@ -23,7 +26,7 @@ def test_make_help_lists_every_target_with_its_comment() -> None:
         pytest.skip("no make here")
     said = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     listed = dict(re.findall(r"^  make (\S+) +(\S.*)$", said, re.MULTILINE))
-    assert sorted(listed) == sorted(TARGETS)
+    assert listed.keys() == TARGETS
 
 
 def test_ci_calls_make_test() -> None:
@@ -68,6 +71,8 @@ def test_every_error_is_ours_and_a_builtin_one_would_guess() -> None:
 
 
 def test_no_dependency_of_the_package_is_another_engine() -> None:
-    needed = [line.split(";")[0] for line in importlib.metadata.requires("nextoken") or [] if "extra" not in line]
+    needed = [
+        line.split(";")[0] for line in importlib.metadata.requires("nextoken") or [] if "extra" not in line
+    ]
     names = {re.split(r"[<>=!~ \[]", line)[0] for line in needed}
     assert names == {"numpy", "tokenizers", "jinja2", "typer", "rich"}

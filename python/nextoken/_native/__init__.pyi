@@ -104,14 +104,22 @@ class Sampler:
         The same Pick, and a Stage for all that happened on the way.
         """
 
-    def observe(self, ids: numpy.typing.NDArray[typing.Any]) -> None:
+    def observe(
+        self,
+        ids: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
+        | numpy.typing.NDArray[numpy.integer[typing.Any]],
+    ) -> None:
         """
-        Tells the penalties which tokens the answer has so far; ids (T,) int32, each once.
+        Tells the penalties which tokens the answer has so far; ids (T,), each once.
         """
 
-    def observe_prompt(self, ids: numpy.typing.NDArray[typing.Any]) -> None:
+    def observe_prompt(
+        self,
+        ids: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
+        | numpy.typing.NDArray[numpy.integer[typing.Any]],
+    ) -> None:
         """
-        Tells the repetition penalty which tokens the prompt has; ids (T,) int32.
+        Tells the repetition penalty which tokens the prompt has; ids (T,).
         """
 
     @property
@@ -121,6 +129,7 @@ class GGUFTensor:
     """
     One entry of a GGUF file's tensor table.
     """
+
     @property
     def name(self) -> str: ...
     @property
@@ -130,16 +139,19 @@ class GGUFTensor:
         """
         Position of the first byte in the file.
         """
+
     @property
     def shape(self) -> tuple[int, ...]:
         """
         Elements in each dimension; the first is the length of a row.
         """
+
     @property
     def type(self) -> int:
         """
         ggml's number of the type.
         """
+
     @property
     def type_name(self) -> str: ...
 
@@ -147,39 +159,48 @@ class GGUFFile:
     """
     A GGUF file, open, with its metadata and tensor table read and checked.
     """
+
     def __init__(self, path: typing.Any) -> None: ...
     def check_unchanged(self) -> None:
         """
         Raise ModelFormatError if the file has changed since it was opened.
         """
+
     def close(self) -> None:
         """
         Give the file descriptor back. Metadata and tensor table stay.
         """
-    def get(self, key: str) -> typing.Any:
+
+    def get(self, key: str | bytes) -> typing.Any:
         """
         The value: int, float, bool, str, a list of str or a NumPy array of numbers; None if there is none.
         """
-    def get_strings_raw(self, key: str) -> list[bytes]:
+
+    def get_strings_raw(self, key: str | bytes) -> list[bytes]:
         """
         An array of strings as a list of bytes.
         """
+
     def keys(self) -> list[str]:
         """
         Metadata keys, in the order of the file.
         """
-    def kind(self, key: str) -> str:
+
+    def kind(self, key: str | bytes) -> str:
         """
         The type of a value: 'u32', 'str', 'arr[f32]'. KeyError if there is none.
         """
-    def length(self, key: str) -> int:
+
+    def length(self, key: str | bytes) -> int:
         """
         How many elements an array has; 1 for any other value. KeyError if there is none.
         """
-    def offset_of(self, key: str) -> int:
+
+    def offset_of(self, key: str | bytes) -> int:
         """
         Where in the file a value stands. KeyError if there is none.
         """
+
     @property
     def alignment(self) -> int: ...
     @property
@@ -187,11 +208,13 @@ class GGUFFile:
         """
         Where the last tensor ends, its padding included.
         """
+
     @property
     def data_offset(self) -> int:
         """
         Where the tensor data begin.
         """
+
     @property
     def path(self) -> str: ...
     @property
@@ -199,13 +222,369 @@ class GGUFFile:
         """
         Bytes in the file.
         """
+
     @property
     def tensors(self) -> list[GGUFTensor]:
         """
         The tensor table, in the order of the file.
         """
+
     @property
     def version(self) -> int: ...
+
+class RopePairs:
+    """
+    Which elements of a head rotate together.
+
+    Members:
+
+      adjacent : (2i, 2i + 1)
+
+      halves : (i, i + n_rot / 2)
+    """
+
+    __members__: typing.ClassVar[dict[str, RopePairs]]
+    adjacent: typing.ClassVar[RopePairs]
+    halves: typing.ClassVar[RopePairs]
+
+    @typing.overload
+    def __eq__(self, other: RopePairs) -> bool: ...
+    @typing.overload
+    def __eq__(self, other: typing.Any) -> bool: ...
+    def __getstate__(self) -> int: ...
+    def __hash__(self) -> int: ...
+    def __index__(self) -> int: ...
+    def __init__(self, value: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    def __int__(self) -> int: ...
+    @typing.overload
+    def __ne__(self, other: RopePairs) -> bool: ...
+    @typing.overload
+    def __ne__(self, other: typing.Any) -> bool: ...
+    def __repr__(self) -> str: ...
+    def __setstate__(self, state: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    def __str__(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def value(self) -> int: ...
+
+class Gate:
+    """
+    The activation of the gated feed-forward.
+
+    Members:
+
+      silu : x * sigmoid(x): SwiGLU
+
+      gelu_tanh : the tanh form of GELU: GeGLU
+    """
+
+    __members__: typing.ClassVar[dict[str, Gate]]
+    gelu_tanh: typing.ClassVar[Gate]
+    silu: typing.ClassVar[Gate]
+
+    @typing.overload
+    def __eq__(self, other: Gate) -> bool: ...
+    @typing.overload
+    def __eq__(self, other: typing.Any) -> bool: ...
+    def __getstate__(self) -> int: ...
+    def __hash__(self) -> int: ...
+    def __index__(self) -> int: ...
+    def __init__(self, value: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    def __int__(self) -> int: ...
+    @typing.overload
+    def __ne__(self, other: Gate) -> bool: ...
+    @typing.overload
+    def __ne__(self, other: typing.Any) -> bool: ...
+    def __repr__(self) -> str: ...
+    def __setstate__(self, state: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    def __str__(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def value(self) -> int: ...
+
+class LayerSpec:
+    """
+    How one layer differs from the others.
+    """
+
+    def __init__(self) -> None: ...
+    @property
+    def rope_factor(self) -> float:
+        """
+        positions are divided by it (linear scaling)
+        """
+
+    @rope_factor.setter
+    def rope_factor(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
+    def rope_theta(self) -> float:
+        """
+        base of the rotary frequencies
+        """
+
+    @rope_theta.setter
+    def rope_theta(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
+    def window(self) -> int:
+        """
+        keys a query sees, itself included; 0 for all
+        """
+
+    @window.setter
+    def window(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+
+class Spec:
+    """
+    What kind of decoder a model is: everything the forward pass needs to know but the weights.
+    """
+
+    gate: Gate
+    rope_pairs: RopePairs
+
+    def __init__(self) -> None: ...
+    def kv_bytes(self, kv_dtype: str | bytes, n_tokens: typing.SupportsInt | typing.SupportsIndex) -> int:
+        """
+        Bytes the cache of a sequence of n_tokens takes.
+        """
+
+    def validate(self) -> None:
+        """
+        Raise ModelFormatError, naming the field, if the numbers fit no decoder.
+        """
+
+    @property
+    def attention_scale(self) -> float:
+        """
+        of q . k, usually 1/sqrt(head_dim)
+        """
+
+    @attention_scale.setter
+    def attention_scale(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
+    def attention_soft_cap(self) -> float:
+        """
+        0 for none
+        """
+
+    @attention_soft_cap.setter
+    def attention_soft_cap(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
+    def embedding_scale(self) -> float: ...
+    @embedding_scale.setter
+    def embedding_scale(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
+    def ffn_size(self) -> int: ...
+    @ffn_size.setter
+    def ffn_size(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def head_dim(self) -> int: ...
+    @head_dim.setter
+    def head_dim(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def hidden_size(self) -> int: ...
+    @hidden_size.setter
+    def hidden_size(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def layers(self) -> list[LayerSpec]:
+        """
+        one LayerSpec a layer; assign a whole list
+        """
+
+    @layers.setter
+    def layers(self, arg0: collections.abc.Sequence[LayerSpec]) -> None: ...
+    @property
+    def logit_soft_cap(self) -> float:
+        """
+        0 for none
+        """
+
+    @logit_soft_cap.setter
+    def logit_soft_cap(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
+    def n_ctx(self) -> int:
+        """
+        positions the model was trained for
+        """
+
+    @n_ctx.setter
+    def n_ctx(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def n_heads(self) -> int: ...
+    @n_heads.setter
+    def n_heads(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def n_kv_heads(self) -> int: ...
+    @n_kv_heads.setter
+    def n_kv_heads(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def n_layers(self) -> int: ...
+    @property
+    def n_rot(self) -> int:
+        """
+        elements of a head that rotate
+        """
+
+    @n_rot.setter
+    def n_rot(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def norm_eps(self) -> float: ...
+    @norm_eps.setter
+    def norm_eps(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
+    def post_norms(self) -> bool:
+        """
+        RMS norm of what attention and the feed-forward add
+        """
+
+    @post_norms.setter
+    def post_norms(self, arg0: bool) -> None: ...
+    @property
+    def qk_norm(self) -> bool:
+        """
+        RMS norm of each query and key head before the rotation
+        """
+
+    @qk_norm.setter
+    def qk_norm(self, arg0: bool) -> None: ...
+    @property
+    def vocab_size(self) -> int: ...
+    @vocab_size.setter
+    def vocab_size(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+
+class Model:
+    """
+    A loaded model; its passes run one at a time, in order of arrival.
+    """
+
+    @staticmethod
+    def load(
+        spec: Spec,
+        tensors: dict[typing.Any, typing.Any],
+        path: str | bytes,
+        *,
+        n_threads: typing.SupportsInt | typing.SupportsIndex,
+        isa: str | None = None,
+        progress: typing.Any = None,
+        cancel: typing.Any = None,
+    ) -> Model:
+        """
+        Read and repack the tensors, {role: object with name, type, shape, offset, nbytes}, of the file at path.
+
+        progress(bytes_done, bytes_total); cancel has is_set(). Raises ModelFormatError, UnsupportedModelError,
+        NumericalError, OSError, MemoryError, Cancelled.
+        """
+
+    def close(self) -> None:
+        """
+        End the pass in flight with ClosedError and free the weights. Again: nothing happens.
+        """
+
+    @property
+    def closed(self) -> bool: ...
+    @property
+    def fingerprint(self) -> str:
+        """
+        hex; identifies spec and weights
+        """
+
+    @property
+    def isa(self) -> str: ...
+    @property
+    def n_threads(self) -> int: ...
+    @property
+    def nbytes(self) -> int:
+        """
+        bytes of packed weights
+        """
+
+    @property
+    def spec(self) -> Spec: ...
+
+class Cache:
+    """
+    The keys and values of one sequence, in blocks shared with its forks until one writes.
+    """
+
+    @staticmethod
+    def restore(
+        model: Model,
+        kv_dtype: str | bytes,
+        n_ctx: typing.SupportsInt | typing.SupportsIndex,
+        ids: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
+        | numpy.typing.NDArray[numpy.integer[typing.Any]],
+        data: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8],
+    ) -> Cache:
+        """
+        A cache of these ids from exported bytes. Raises ModelFormatError if their number does not fit.
+        """
+
+    def __init__(
+        self, model: Model, kv_dtype: str | bytes, n_ctx: typing.SupportsInt | typing.SupportsIndex
+    ) -> None: ...
+    def __len__(self) -> int: ...
+    def close(self) -> None:
+        """
+        Free its memory. Again: nothing happens.
+        """
+
+    def export(self) -> numpy.typing.NDArray[numpy.uint8]:
+        """
+        The bytes of its keys and values, for restore.
+        """
+
+    def fork(self) -> Cache:
+        """
+        A copy that shares every block.
+        """
+
+    def ids(self) -> list[int]:
+        """
+        The token ids it holds.
+        """
+
+    def keys(self, layer: typing.SupportsInt | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        Read-only copy (T, n_kv_heads, head_dim) float32 of the rotated keys.
+        """
+
+    def rewind(self, n: typing.SupportsInt | typing.SupportsIndex) -> None:
+        """
+        Forget the last n tokens.
+        """
+
+    def values(self, layer: typing.SupportsInt | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        Read-only copy (T, n_kv_heads, head_dim) float32.
+        """
+
+    @property
+    def closed(self) -> bool: ...
+    @property
+    def kv_dtype(self) -> str: ...
+    @property
+    def n_ctx(self) -> int: ...
+    @property
+    def nbytes(self) -> int:
+        """
+        bytes of its blocks, shared ones included
+        """
+
+def append(
+    model: Model,
+    caches: collections.abc.Sequence[Cache],
+    ids: list[typing.Any],
+    logits: str | bytes,
+    *,
+    cancel: typing.Any = None,
+    progress: typing.Any = None,
+) -> list[typing.Any]:
+    """
+    Append ids to several caches in one pass, all or none.
+
+    Returns, for each, None, the last row (V,) or all rows (T, V) of logits as float32.
+    """
 
 def log_softmax_top(
     logits: numpy.typing.NDArray[typing.Any],
@@ -216,4 +595,19 @@ def log_softmax_top(
     """
     For logits (T, V) float32: log-softmax at targets (T,) int32 as (T,) float32 (empty without targets), and the n
     best ids below n_decodable (T, n) int32 with theirs (T, n) float32, best first; -1 and -inf where there are fewer.
+    """
+
+def predict(
+    model: Model,
+    caches: collections.abc.Sequence[Cache],
+    ids: list[typing.Any],
+    samplers: collections.abc.Sequence[Sampler],
+    *,
+    cancel: typing.Any = None,
+    progress: typing.Any = None,
+) -> list[Pick]:
+    """
+    Append ids to several caches in one pass, all or none, and choose the token that follows each.
+
+    The chosen tokens are not appended.
     """

@@ -22,7 +22,9 @@ class PackedMatrix:
     @property
     def type(self) -> str: ...
 
-def dequantize(data: numpy.typing.NDArray[numpy.uint8], weight_type: str) -> numpy.typing.NDArray[numpy.float32]: ...
+def dequantize(
+    data: numpy.typing.NDArray[numpy.uint8], weight_type: str | bytes
+) -> numpy.typing.NDArray[numpy.float32]: ...
 def isas() -> list[str]:
     """
     Instruction sets this machine runs, best first.
@@ -37,11 +39,13 @@ def matmul(
 ) -> numpy.typing.NDArray[numpy.float32]: ...
 def pack(
     weights: numpy.typing.NDArray[numpy.uint8],
-    weight_type: str,
+    weight_type: str | bytes,
     n_rows: typing.SupportsInt | typing.SupportsIndex,
     k: typing.SupportsInt | typing.SupportsIndex,
 ) -> PackedMatrix: ...
-def quantize(array: numpy.typing.NDArray[numpy.float32], weight_type: str) -> numpy.typing.NDArray[numpy.uint8]: ...
+def quantize(
+    array: numpy.typing.NDArray[numpy.float32], weight_type: str | bytes
+) -> numpy.typing.NDArray[numpy.uint8]: ...
 def unpack_rows(
     weights: PackedMatrix, rows: numpy.typing.NDArray[numpy.int64], isa: typing.Any = None
 ) -> numpy.typing.NDArray[numpy.float32]: ...

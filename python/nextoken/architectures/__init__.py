@@ -1,4 +1,4 @@
-"""Families of decoders: config in, spec and tensor roles out. One file a family; adding a model touches this folder alone."""
+"""Families of decoders: config in, spec and tensor roles out. Adding a model touches this folder alone."""
 
 from nextoken.architectures import gemma3, llama
 from nextoken.architectures.registry import Plan, plan, supported

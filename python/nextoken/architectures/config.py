@@ -1,4 +1,4 @@
-"""The hyper-parameters of a checkpoint, and which of them have been read: what nobody read may change the arithmetic."""
+"""The hyper-parameters of a checkpoint, and which of them were read: what nobody read may change the arithmetic."""
 
 from __future__ import annotations
 

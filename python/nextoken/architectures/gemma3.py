@@ -29,7 +29,9 @@ def spec(config: Config) -> Spec:
     s.qk_norm = True
     s.post_norms = True
     s.embedding_scale = math.sqrt(s.hidden_size)
-    if s.n_layers == LAYERS_OF_27B:  # the one size whose queries are scaled by another width; files do not say it
+    if (
+        s.n_layers == LAYERS_OF_27B
+    ):  # the one size whose queries are scaled by another width; files do not say it
         s.attention_scale = 1.0 / math.sqrt(s.hidden_size / s.n_heads)
     s.logit_soft_cap = config.soft_cap("final_logit_softcapping")
     s.attention_soft_cap = config.soft_cap("attn_logit_softcapping")

@@ -44,7 +44,9 @@ def spec(config: Config) -> Spec:
     s.n_heads = config.integer("attention.head_count", lo=1)
     s.n_kv_heads = config.integer("attention.head_count_kv", default=s.n_heads, lo=1)
     even = s.hidden_size % s.n_heads == 0
-    s.head_dim = config.integer("attention.key_length", default=s.hidden_size // s.n_heads if even else None, lo=1)
+    s.head_dim = config.integer(
+        "attention.key_length", default=s.hidden_size // s.n_heads if even else None, lo=1
+    )
     # Values are as long as keys here.
     config.integer("attention.value_length", default=s.head_dim, lo=s.head_dim, hi=s.head_dim)
     s.n_rot = config.integer("rope.dimension_count", default=s.head_dim)
