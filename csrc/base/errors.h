@@ -30,6 +30,11 @@ struct UnsupportedError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// A vocabulary that can not be built, or text that it can not spell.
+struct TokenizerError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
 /// Sequence longer than the context.
 struct ContextLengthError : std::runtime_error {
   ContextLengthError(std::string message, int64_t n_prompt, int64_t n_ctx)

@@ -44,6 +44,8 @@ void translate(std::exception_ptr p) {
     raise("ModelFormatError", e.what(), format_fields(e));
   } catch (const UnsupportedError& e) {
     raise("UnsupportedModelError", e.what());
+  } catch (const TokenizerError& e) {
+    raise("TokenizerError", e.what());
   } catch (const ContextLengthError& e) {
     raise("ContextLengthError", e.what(), py::dict(py::arg("n_prompt") = e.n_prompt, py::arg("n_ctx") = e.n_ctx));
   } catch (const NumericalError& e) {

@@ -11,4 +11,5 @@ PYBIND11_MODULE(_native, m) {
   nextoken::bindings::bind_model(m);
   nextoken::bindings::bind_cache(m);
   nextoken::bindings::bind_passes(m);
+  nextoken::bindings::bind_tokenizer(m);
 }

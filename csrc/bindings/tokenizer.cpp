@@ -1,0 +1,181 @@
+// Tokenizers over vocabularies: text as UTF-8 bytes in, ids out, and back.
+#include "tokenizer/tokenizer.h"
+
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+
+#include <cstring>
+
+#include "base/errors.h"
+#include "bindings.h"
+
+namespace py = pybind11;
+
+namespace nextoken::bindings {
+namespace {
+
+using tokenizer::ByteLevelTokenizer;
+using tokenizer::SentencePieceTokenizer;
+using tokenizer::Tokenizer;
+using tokenizer::TokenKind;
+using tokenizer::Vocabulary;
+
+template <typename T>
+using Array = py::array_t<T, py::array::c_style>;
+
+struct SignalPoll : Poll {
+  void operator()() override {
+    const py::gil_scoped_acquire gil;
+    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+  }
+};
+
+/// Views of the items, which live as long as `list` does.
+std::vector<std::string_view> views(const py::list& list) {
+  std::vector<std::string_view> views;
+  views.reserve(list.size());
+  for (const py::handle item : list) {
+    if (!PyBytes_Check(item.ptr())) throw py::type_error("token texts must be bytes");
+    views.emplace_back(PyBytes_AS_STRING(item.ptr()), PyBytes_GET_SIZE(item.ptr()));
+  }
+  return views;
+}
+
+Vocabulary vocabulary_of(const std::vector<std::string_view>& texts, const Array<uint8_t>& kinds,
+                         const std::vector<std::string>& control_names) {
+  if (kinds.ndim() != 1 || kinds.size() != static_cast<py::ssize_t>(texts.size()))
+    throw py::value_error("kinds must have one entry a token");
+  int64_t n_bytes = 0;
+  for (const std::string_view text : texts) n_bytes += static_cast<int64_t>(text.size());
+  Vocabulary vocabulary(static_cast<int64_t>(texts.size()), n_bytes);
+  for (size_t id = 0; id < texts.size(); ++id) {
+    const uint8_t kind = kinds.data()[id];
+    if (kind > static_cast<uint8_t>(TokenKind::byte)) throw py::value_error("kinds must be 0 to 6");
+    vocabulary.add(texts[id], static_cast<TokenKind>(kind));
+  }
+  for (const std::string& name : control_names) {
+    const int32_t id = vocabulary.find(name);
+    if (id >= 0) vocabulary.set_kind(id, TokenKind::control);
+  }
+  return vocabulary;
+}
+
+int32_t checked(const Tokenizer& self, int64_t id) {
+  if (id < 0 || id >= self.vocabulary().size())
+    throw py::value_error("token id " + std::to_string(id) + " is not in 0.." +
+                          std::to_string(self.vocabulary().size() - 1));
+  return static_cast<int32_t>(id);
+}
+
+py::list encode(const Tokenizer& self, const py::bytes& text, bool parse_special) {
+  const std::string_view utf8 = text;
+  std::vector<int32_t> ids;
+  {
+    const py::gil_scoped_release release;
+    SignalPoll poll;
+    ids = self.encode(utf8, parse_special, poll);
+  }
+  py::list list(ids.size());
+  for (size_t i = 0; i < ids.size(); ++i) PyList_SET_ITEM(list.ptr(), i, PyLong_FromLong(ids[i]));
+  return list;
+}
+
+py::bytes decode(const Tokenizer& self, const std::vector<int64_t>& ids, bool skip_special) {
+  std::string bytes;
+  for (const int64_t id : ids) {
+    const TokenKind kind = self.vocabulary().kind(checked(self, id));
+    if (!skip_special || (kind != TokenKind::control && kind != TokenKind::unknown))
+      bytes += self.bytes(static_cast<int32_t>(id));
+  }
+  return bytes;
+}
+
+py::list texts(const Tokenizer& self) {
+  py::list list(self.vocabulary().size());
+  for (int32_t id = 0; id < self.vocabulary().size(); ++id)
+    list[id] = py::bytes(std::string(self.vocabulary().text(id)));
+  return list;
+}
+
+} // namespace
+
+void bind_tokenizer(py::module_& m) {
+  py::class_<Tokenizer>(m, "Tokenizer", "Text as UTF-8 bytes to token ids, and back. Immutable; safe in many threads.")
+      .def("encode", &encode, py::arg("text"), py::arg("parse_special"),
+           "Ids of UTF-8 bytes. The GIL is released; Ctrl-C is seen.")
+      .def(
+          "control_spans",
+          [](const Tokenizer& self, const py::bytes& text) {
+            py::list spans;
+            for (const auto& span : self.control_spans(std::string_view(text)))
+              spans.append(py::make_tuple(span.begin, span.end, span.id));
+            return spans;
+          },
+          py::arg("text"), "(begin, end, id) in bytes, wherever a control token is spelt.")
+      .def(
+          "begins_control",
+          [](const Tokenizer& self, const py::bytes& text) { return self.begins_control(std::string_view(text)); },
+          py::arg("text"), "Whether the text could be the beginning of a control token.")
+      .def("decode", &decode, py::arg("ids"), py::arg("skip_special"), "The bytes of all ids, joined.")
+      .def(
+          "token_bytes", [](const Tokenizer& self, int64_t id) { return py::bytes(self.bytes(checked(self, id))); },
+          py::arg("id"))
+      .def(
+          "find", [](const Tokenizer& self, const std::string& text) { return self.vocabulary().find(text); },
+          py::arg("text"), "The lowest id whose text, as the file spells it, is `text`; -1 if there is none.")
+      .def(
+          "kind",
+          [](const Tokenizer& self, int64_t id) { return static_cast<int>(self.vocabulary().kind(checked(self, id))); },
+          py::arg("id"), "The token's kind, as a number of tokenizer.ggml.token_type.")
+      .def("__len__", [](const Tokenizer& self) { return self.vocabulary().size(); })
+      .def("texts", &texts, "The texts of all tokens, as the file spells them.")
+      .def("kinds", [](const Tokenizer& self) {
+        Array<uint8_t> kinds(self.vocabulary().size());
+        for (int32_t id = 0; id < self.vocabulary().size(); ++id)
+          kinds.mutable_data()[id] = static_cast<uint8_t>(self.vocabulary().kind(id));
+        return kinds;
+      });
+
+  py::class_<ByteLevelTokenizer, Tokenizer>(m, "ByteLevelTokenizer", "Byte-level BPE, as GPT-2 has it.")
+      .def(py::init([](const py::list& tokens, const Array<uint8_t>& kinds,
+                       const std::vector<std::string>& control_names, const py::list& merges,
+                       const std::vector<std::string>& patterns) {
+             std::vector<tokenizer::Pattern> words(patterns.begin(), patterns.end());
+             const auto token_views = views(tokens), merge_views = views(merges);
+             const py::gil_scoped_release release;
+             return std::make_unique<ByteLevelTokenizer>(vocabulary_of(token_views, kinds, control_names), merge_views,
+                                                         std::move(words));
+           }),
+           py::arg("tokens"), py::arg("kinds"), py::arg("control_names"), py::arg("merges"), py::arg("patterns"))
+      .def("missing_bytes", &ByteLevelTokenizer::missing_bytes, "The bytes that no token stands for.")
+      .def("merges", [](const ByteLevelTokenizer& self) {
+        py::list list;
+        for (const auto& [left, right] : self.merges().pairs())
+          list.append(
+              py::bytes(std::string(self.vocabulary().text(left)) + " " + std::string(self.vocabulary().text(right))));
+        return list;
+      });
+
+  py::class_<SentencePieceTokenizer, Tokenizer>(m, "SentencePieceTokenizer", "SentencePiece BPE with byte fallback.")
+      .def(py::init([](const py::list& tokens, const Array<uint8_t>& kinds,
+                       const std::vector<std::string>& control_names, const Array<float>& scores, bool add_space_prefix,
+                       int32_t unknown) {
+             if (scores.ndim() != 1 || scores.size() != static_cast<py::ssize_t>(tokens.size()))
+               throw py::value_error("scores must have one entry a token");
+             if (unknown >= static_cast<int64_t>(tokens.size())) throw py::value_error("unknown is not a token id");
+             const auto token_views = views(tokens);
+             std::vector<float> copy(scores.data(), scores.data() + scores.size());
+             const py::gil_scoped_release release;
+             return std::make_unique<SentencePieceTokenizer>(vocabulary_of(token_views, kinds, control_names),
+                                                             std::move(copy), add_space_prefix, unknown);
+           }),
+           py::arg("tokens"), py::arg("kinds"), py::arg("control_names"), py::arg("scores"),
+           py::arg("add_space_prefix"), py::arg("unknown"))
+      .def("scores", [](const SentencePieceTokenizer& self) {
+        Array<float> scores(static_cast<py::ssize_t>(self.scores().size()));
+        std::memcpy(scores.mutable_data(), self.scores().data(), self.scores().size() * sizeof(float));
+        return scores;
+      });
+}
+
+} // namespace nextoken::bindings

@@ -1,0 +1,142 @@
+// SentencePiece BPE with byte fallback.
+#include <cmath>
+#include <cstring>
+
+#include "base/errors.h"
+#include "tokenizer/tokenizer.h"
+#include "tokenizer/unicode.h"
+
+namespace nextoken::tokenizer {
+namespace {
+
+constexpr std::string_view space_mark = "\xE2\x96\x81"; // U+2581
+
+int hex_digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  return -1;
+}
+
+/// The byte of "<0x41>", or -1 for any other text.
+int byte_of(std::string_view text) {
+  if (text.size() != 6 || text.substr(0, 3) != "<0x" || text[5] != '>') return -1;
+  const int high = hex_digit(text[3]), low = hex_digit(text[4]);
+  return high < 0 || low < 0 ? -1 : high * 16 + low;
+}
+
+/// Higher scores first, as an unsigned number that grows; +0 and -0 are equal.
+uint32_t order_of(float score) {
+  score += 0.0f;
+  uint32_t bits;
+  std::memcpy(&bits, &score, 4);
+  return bits >> 31 ? bits : 0x7FFFFFFF - bits;
+}
+
+} // namespace
+
+SentencePieceTokenizer::SentencePieceTokenizer(Vocabulary vocabulary, std::vector<float> scores, bool add_space_prefix,
+                                               int32_t unknown)
+    : Tokenizer(std::move(vocabulary)),
+      scores_(std::move(scores)),
+      add_space_prefix_(add_space_prefix),
+      unknown_(unknown) {
+  byte_ids_.fill(-1);
+  for (int32_t id = 0; id < vocabulary_.size(); ++id) {
+    if (!std::isfinite(scores_[id]))
+      throw TokenizerError("tokenizer.ggml.scores[" + std::to_string(id) + "] is not a finite number");
+    if (vocabulary_.kind(id) != TokenKind::byte) continue;
+    const int b = byte_of(vocabulary_.text(id));
+    if (b < 0)
+      throw TokenizerError("tokenizer.ggml.tokens[" + std::to_string(id) + "] '" +
+                           std::string(vocabulary_.text(id).substr(0, 64)) +
+                           "' is a byte token but not of the form <0x41>");
+    if (byte_ids_[b] < 0) byte_ids_[b] = id;
+  }
+  joins_space_.fill(false);
+  const std::string_view all = vocabulary_.all(); // where two tokens meet may add a false alarm, which is harmless
+  for (size_t at = all.find(space_mark, 1); at != all.npos; at = all.find(space_mark, at + 1)) {
+    joins_space_[static_cast<unsigned char>(all[at - 1])] = true;
+  }
+}
+
+std::string SentencePieceTokenizer::bytes(int32_t id) const {
+  const std::string_view text = vocabulary_.text(id);
+  const TokenKind kind = vocabulary_.kind(id);
+  if (kind == TokenKind::byte) return std::string(1, static_cast<char>(byte_of(text)));
+  if (kind != TokenKind::normal && kind != TokenKind::unused && kind != TokenKind::undefined) return std::string(text);
+  std::string bytes;
+  size_t from = 0;
+  for (size_t at = text.find(space_mark); at != text.npos; at = text.find(space_mark, from)) {
+    bytes.append(text.substr(from, at - from)).push_back(' ');
+    from = at + space_mark.size();
+  }
+  return bytes.append(text.substr(from));
+}
+
+void SentencePieceTokenizer::encode_plain(std::string_view text, bool starts, std::vector<int32_t>& ids,
+                                          Poll& poll) const {
+  std::string marked;
+  marked.reserve(text.size() + text.size() / 2 + space_mark.size());
+  if (starts && add_space_prefix_) marked.append(space_mark);
+  for (const char c : text) {
+    if (c == ' ')
+      marked.append(space_mark);
+    else
+      marked.push_back(c);
+  }
+  // No token holds what is before and after such a "▁", so no merge crosses it and the parts are independent.
+  std::vector<Symbol> symbols;
+  HeapQueue queue;
+  size_t from = 0;
+  for (size_t at = marked.find(space_mark, 1); at != marked.npos;
+       at = marked.find(space_mark, at + space_mark.size())) {
+    if (joins_space_[static_cast<unsigned char>(marked[at - 1])]) continue;
+    encode_segment(std::string_view(marked).substr(from, at - from), symbols, queue, ids, poll);
+    from = at;
+  }
+  encode_segment(std::string_view(marked).substr(from), symbols, queue, ids, poll);
+}
+
+void SentencePieceTokenizer::encode_segment(std::string_view text, std::vector<Symbol>& symbols, HeapQueue& queue,
+                                            std::vector<int32_t>& ids, Poll& poll) const {
+  symbols.clear();
+  const auto length = static_cast<int32_t>(text.size());
+  for (int32_t start = 0; start < length;) {
+    const auto n = static_cast<int32_t>(symbols.size());
+    const int32_t size = utf8_length(static_cast<unsigned char>(text[start]));
+    symbols.push_back({n - 1, n + 1, start, size, -1});
+    start += size;
+  }
+  symbols.back().next = -1;
+  const auto merge_of = [&](const Symbol& left, const Symbol& right) -> Merge {
+    const int32_t id = vocabulary_.find(text.substr(left.start, left.size + right.size));
+    if (!ordinary(id)) return {};
+    return {order_of(scores_[id]), id};
+  };
+  if (symbols.size() > 4096) {
+    LineQueue lines;
+    merge_all(symbols, lines, merge_of, poll);
+  } else {
+    merge_all(symbols, queue, merge_of, poll);
+  }
+  for (const Symbol& symbol : symbols)
+    if (symbol.size > 0) append(text.substr(symbol.start, symbol.size), symbol.id, ids);
+}
+
+void SentencePieceTokenizer::append(std::string_view symbol, int32_t id, std::vector<int32_t>& ids) const {
+  if (id < 0) id = vocabulary_.find(symbol);
+  if (ordinary(id)) {
+    ids.push_back(id);
+    return;
+  }
+  for (const char c : symbol) {
+    const int32_t byte = byte_ids_[static_cast<unsigned char>(c)];
+    if (byte < 0 && unknown_ < 0)
+      throw TokenizerError("the vocabulary has no token for byte " + std::to_string(static_cast<unsigned char>(c)) +
+                           " and no unknown token");
+    ids.push_back(byte < 0 ? unknown_ : byte);
+  }
+}
+
+} // namespace nextoken::tokenizer

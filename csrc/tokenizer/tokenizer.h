@@ -1,0 +1,107 @@
+// Text to token ids and back, for the two kinds of vocabulary that GGUF files carry most.
+#pragma once
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/poll.h"
+#include "tokenizer/merges.h"
+#include "tokenizer/pattern.h"
+#include "tokenizer/special_tokens.h"
+#include "tokenizer/vocabulary.h"
+
+namespace nextoken::tokenizer {
+
+/// Immutable once built: any number of threads may encode and decode at once.
+///
+/// Two ways to look for special tokens are built in, not switched: with `parse_special` every control, unknown and
+/// user-defined token that is spelt in the text is matched first, without it the user-defined ones only, and no text
+/// whatever becomes a control token. The longest match at the leftmost place wins.
+class Tokenizer {
+ public:
+  virtual ~Tokenizer() = default;
+
+  /// Ids of valid UTF-8. Throws std::invalid_argument if it is not, or is larger than 2 GiB; TokenizerError for a byte
+  /// that the vocabulary can not spell and that has no unknown token to stand for it.
+  std::vector<int32_t> encode(std::string_view text, bool parse_special, Poll& poll) const;
+
+  /// A token spelt in the text: bytes [begin, end).
+  struct Span {
+    int64_t begin, end;
+    int32_t id;
+  };
+  /// Where control and unknown tokens are spelt; user-defined ones count as text.
+  std::vector<Span> control_spans(std::string_view text) const;
+
+  /// Whether `text` could be the beginning of a control or unknown token.
+  bool begins_control(std::string_view text) const { return control_.continues(text); }
+
+  /// The bytes a token stands for; those of a control token are its name.
+  virtual std::string bytes(int32_t id) const = 0;
+
+  const Vocabulary& vocabulary() const { return vocabulary_; }
+
+ protected:
+  explicit Tokenizer(Vocabulary vocabulary);
+
+  /// Appends the ids of text without special tokens in it. `starts`: it is the first, or follows a special token.
+  virtual void encode_plain(std::string_view text, bool starts, std::vector<int32_t>& ids, Poll& poll) const = 0;
+
+  /// Whether ordinary text may turn into this token.
+  bool ordinary(int32_t id) const {
+    return id >= 0 && vocabulary_.kind(id) != TokenKind::control && vocabulary_.kind(id) != TokenKind::unknown;
+  }
+
+  Vocabulary vocabulary_;
+
+ private:
+  SpecialTokens user_defined_, control_, all_special_;
+};
+
+/// Byte-level BPE (GPT-2 and after): patterns cut the text into words, merges of bytes build the tokens of each.
+/// Token texts spell bytes as printable characters ("Ġ" is a space). A byte without a token is left out, as in the
+/// tokenizers such vocabularies come from; missing_bytes() says which.
+class ByteLevelTokenizer : public Tokenizer {
+ public:
+  /// `merges` are "left right" in order of rank. Throws TokenizerError for one that is malformed, repeated, or names
+  /// a token that is not there.
+  ByteLevelTokenizer(Vocabulary vocabulary, const std::vector<std::string_view>& merges, std::vector<Pattern> words);
+
+  std::string bytes(int32_t id) const override;
+  std::vector<int> missing_bytes() const;
+  const MergeTable& merges() const { return merges_; }
+
+ private:
+  void encode_plain(std::string_view text, bool starts, std::vector<int32_t>& ids, Poll& poll) const override;
+
+  MergeTable merges_;
+  std::vector<Pattern> words_;
+  std::array<int32_t, 256> byte_ids_;
+};
+
+/// SentencePiece BPE with byte fallback: spaces become "▁", and the best-scored token that two neighbours spell
+/// together is merged first. No list of merges is needed: the vocabulary itself says what joins.
+class SentencePieceTokenizer : public Tokenizer {
+ public:
+  /// `scores` has one entry a token, finite. `unknown` stands for a byte that has no <0xHH> token, -1 for an error.
+  /// Throws TokenizerError for a byte token that is not spelt <0xHH>.
+  SentencePieceTokenizer(Vocabulary vocabulary, std::vector<float> scores, bool add_space_prefix, int32_t unknown);
+
+  std::string bytes(int32_t id) const override;
+  const std::vector<float>& scores() const { return scores_; }
+
+ private:
+  void encode_plain(std::string_view text, bool starts, std::vector<int32_t>& ids, Poll& poll) const override;
+  void encode_segment(std::string_view text, std::vector<Symbol>& symbols, HeapQueue& queue, std::vector<int32_t>& ids,
+                      Poll& poll) const;
+  void append(std::string_view symbol, int32_t id, std::vector<int32_t>& ids) const;
+  std::vector<float> scores_;
+  bool add_space_prefix_;
+  int32_t unknown_;
+  std::array<int32_t, 256> byte_ids_;
+  std::array<bool, 256> joins_space_; // by last byte of a character: some token has it before a "▁"
+};
+
+} // namespace nextoken::tokenizer

@@ -1,0 +1,47 @@
+#include "tokenizer/unicode.h"
+
+#include <algorithm>
+#include <iterator>
+
+namespace nextoken::tokenizer {
+namespace {
+
+constexpr uint32_t ranges[] = {
+#include "tokenizer/unicode_ranges.inc"
+};
+
+} // namespace
+
+Category category(uint32_t code_point) {
+  // The last range that starts at or before the code point; the low three bits are all ones for the search.
+  const uint32_t* after = std::upper_bound(std::begin(ranges), std::end(ranges), code_point << 3 | 7);
+  return static_cast<Category>(after[-1] & 7);
+}
+
+bool is_space(uint32_t c) {
+  if (c < 0x80) return c == ' ' || (c >= 9 && c <= 13);
+  return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 ||
+         c == 0x202F || c == 0x205F || c == 0x3000;
+}
+
+uint32_t next_code_point(const char*& p, const char* end) {
+  const auto lead = static_cast<unsigned char>(*p);
+  const int length = utf8_length(lead);
+  if (length == 1 || end - p < length) {
+    ++p;
+    return lead < 0x80 ? lead : 0xFFFD;
+  }
+  uint32_t c = lead & (0x7F >> length);
+  for (int i = 1; i < length; ++i) {
+    const auto byte = static_cast<unsigned char>(p[i]);
+    if ((byte & 0xC0) != 0x80) {
+      ++p;
+      return 0xFFFD;
+    }
+    c = c << 6 | (byte & 0x3F);
+  }
+  p += length;
+  return c < 0x110000 ? c : 0xFFFD;
+}
+
+} // namespace nextoken::tokenizer
