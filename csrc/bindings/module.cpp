@@ -5,6 +5,7 @@ PYBIND11_MODULE(_native, m) {
   m.doc() = "Native kernels, model, cache and readers of nextoken.";
   nextoken::bindings::bind_errors(m);
   nextoken::bindings::bind_kernels(m);
+  nextoken::bindings::bind_kernels_ops(m);
   nextoken::bindings::bind_sampling(m);
   nextoken::bindings::bind_gguf(m);
   nextoken::bindings::bind_spec(m);

@@ -6,18 +6,39 @@ this machine runs.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
 from nextoken import _native
 
-__all__ = ["PackedMatrix", "dequantize", "isas", "matmul", "pack", "quantize"]
+__all__ = [
+    "KV_BLOCK",
+    "PackedMatrix",
+    "attention",
+    "dequantize",
+    "isas",
+    "kv_cache",
+    "kv_write",
+    "matmul",
+    "pack",
+    "paged_attention",
+    "quantize",
+    "rms_norm",
+    "rope",
+    "softmax",
+]
 
 PackedMatrix = _native.kernels.PackedMatrix
 """Weights in the layout the kernels read: `.type`, `.shape` (N, K), `.nbytes`."""
 
 FloatArray = npt.NDArray[np.float32]
 ByteArray = npt.NDArray[np.uint8]
+CacheArray = npt.NDArray[np.float16] | npt.NDArray[np.float32]
+
+KV_BLOCK: int = _native.kernels.KV_BLOCK
+"""Tokens in a block of the cache."""
 
 
 def isas() -> list[str]:
@@ -95,6 +116,179 @@ def dequantize(data: ByteArray | bytes, weight_type: str, shape: tuple[int, ...]
         raise ValueError(f"shape: {shape} does not fit the {flat.size} elements of data") from None
 
 
+def rms_norm(
+    x: FloatArray, weight: FloatArray | None = None, eps: float = 1e-6, *, isa: str | None = None
+) -> FloatArray:
+    """`x / sqrt(mean(x**2) + eps) * weight` over the last axis; without a weight, just normalised.
+
+    x: (..., n) float32. weight: (n,) float32. Raises TypeError for a wrong dtype, ValueError for a wrong shape.
+    """
+    x = _floats(x, "x")
+    rows = _as_rows(x, "x")
+    if weight is not None:
+        weight = _floats(weight, "weight", ndim=1)
+        if weight.size != rows.shape[1]:
+            raise ValueError(f"weight: expected shape ({rows.shape[1]},), got {weight.shape}")
+    result: FloatArray = _native.kernels.rms_norm(rows, weight, eps, isa)
+    return result.reshape(x.shape)
+
+
+def rope(
+    x: FloatArray,
+    positions: npt.ArrayLike,
+    *,
+    theta: float = 10000.0,
+    n_rot: int | None = None,
+    pairs: str = "halves",
+    isa: str | None = None,
+) -> FloatArray:
+    """Rotary position embedding of x (T, n_heads, head_dim) float32 for tokens at `positions` (T,).
+
+    Pair i turns by position * theta**(-2i / n_rot); pairs="halves" are (i, i + n_rot / 2), "adjacent" (2i, 2i + 1).
+    The first `n_rot` elements of a head turn, by default all. Angles are made in double precision.
+
+    Raises TypeError for a wrong dtype, ValueError for a wrong shape, an odd n_rot or unknown pairs.
+    """
+    x = _floats(x, "x", ndim=3)
+    places = _indices(positions, "positions")
+    if places.shape != (x.shape[0],):
+        raise ValueError(f"positions: expected shape ({x.shape[0]},), got {places.shape}")
+    if places.size and not 0 <= places.min() <= places.max() < 2**31:
+        raise ValueError("positions: expected numbers from 0 to 2**31 - 1")
+    if pairs not in ("halves", "adjacent"):
+        raise ValueError(f"pairs: {pairs!r} is none of halves, adjacent")
+    if not (math.isfinite(theta) and theta > 0):
+        raise ValueError(f"theta: expected a positive number, got {theta}")
+    n_rot = x.shape[2] if n_rot is None else n_rot
+    if n_rot % 2 or not 0 <= n_rot <= x.shape[2]:
+        raise ValueError(f"n_rot: expected an even number up to head_dim {x.shape[2]}, got {n_rot}")
+    result: FloatArray = _native.kernels.rope(x, places, theta, n_rot, pairs == "adjacent", isa)
+    return result
+
+
+def softmax(x: FloatArray, *, isa: str | None = None) -> FloatArray:
+    """`exp(x) / sum(exp(x))` over the last axis of x (..., n) float32.
+
+    A row with NaN or +infinity, or with nothing but -infinity, becomes NaN.
+    """
+    x = _floats(x, "x")
+    result: FloatArray = _native.kernels.softmax(_as_rows(x, "x"), isa)
+    return result.reshape(x.shape)
+
+
+def kv_cache(
+    n_blocks: int, n_kv_heads: int, head_dim: int, kv_dtype: str = "f16"
+) -> tuple[CacheArray, CacheArray]:
+    """Zeroed arrays in the layout of the cache, `KV_BLOCK` = 64 tokens a block; kv_dtype is "f16" or "f32".
+
+    Keys (n_blocks, n_kv_heads, 4, head_dim, 16): a register holds one dimension of sixteen keys.
+    Values (n_blocks, n_kv_heads, 64, head_dim rounded up to 16): a register holds sixteen dimensions of one value.
+    The token in slot s has its key at k[s // 64, :, s % 64 // 16, :, s % 16], its value at v[s // 64, :, s % 64].
+    """
+    if kv_dtype not in ("f16", "f32"):
+        raise ValueError(f"kv_dtype: {kv_dtype!r} is none of f16, f32")
+    if min(n_blocks, n_kv_heads, head_dim) < 1:
+        raise ValueError("n_blocks, n_kv_heads, head_dim: expected positive numbers")
+    dtype = np.float16 if kv_dtype == "f16" else np.float32
+    keys = np.zeros((n_blocks, n_kv_heads, KV_BLOCK // 16, head_dim, 16), dtype)
+    values = np.zeros((n_blocks, n_kv_heads, KV_BLOCK, -(-head_dim // 16) * 16), dtype)
+    return keys, values
+
+
+def kv_write(
+    k_cache: CacheArray,
+    v_cache: CacheArray,
+    k: FloatArray,
+    v: FloatArray,
+    slots: npt.ArrayLike,
+    *,
+    isa: str | None = None,
+) -> None:
+    """Writes keys and values (T, n_kv_heads, head_dim) float32 of T tokens into slots (T,) of a `kv_cache()`,
+    rounded to its dtype, ties to even.
+
+    Raises TypeError for a wrong dtype, ValueError for a wrong shape, IndexError for a slot outside the cache.
+    """
+    k, v = _floats(k, "k", ndim=3), _floats(v, "v", ndim=3)
+    _native.kernels.kv_write(k_cache, v_cache, k, v, _indices(slots, "slots"), isa)
+
+
+def paged_attention(
+    q: FloatArray,
+    k_cache: CacheArray,
+    v_cache: CacheArray,
+    block_table: npt.ArrayLike,
+    n_keys: int,
+    *,
+    causal: bool = True,
+    window: int | None = None,
+    scale: float | None = None,
+    soft_cap: float | None = None,
+    isa: str | None = None,
+) -> FloatArray:
+    """Attention of queries (T, n_heads, head_dim) float32 to the `n_keys` tokens of a sequence in a `kv_cache()`.
+
+    Token i of the sequence stands in block block_table[i // 64]. The queries are its last T tokens, each sees itself
+    and the keys before it, with a `window` the last `window` of them; causal=False lets all see all keys. `scale` is
+    1/sqrt(head_dim) unless given; `soft_cap` makes scores soft_cap * tanh(score / soft_cap). n_heads is a multiple of
+    the cache's n_kv_heads. Returns (T, n_heads, head_dim) float32. It works on the calling thread.
+
+    Raises TypeError for a wrong dtype, ValueError for a wrong shape, IndexError for a block outside the cache.
+    """
+    q = _floats(q, "q", ndim=3)
+    if window is not None and (window < 1 or not causal):
+        raise ValueError(f"window: expected a positive number, with causal=True, got {window}")
+    if soft_cap is not None and not soft_cap > 0:
+        raise ValueError(f"soft_cap: expected a positive number, got {soft_cap}")
+    scale = 1.0 / math.sqrt(max(q.shape[2], 1)) if scale is None else scale
+    table = _indices(block_table, "block_table")
+    result: FloatArray = _native.kernels.paged_attention(
+        q, k_cache, v_cache, table, n_keys, causal, window or 0, scale, soft_cap or 0.0, isa
+    )
+    return result
+
+
+def attention(
+    q: FloatArray,
+    k: FloatArray,
+    v: FloatArray,
+    *,
+    causal: bool = True,
+    window: int | None = None,
+    scale: float | None = None,
+    soft_cap: float | None = None,
+    kv_dtype: str = "f16",
+    isa: str | None = None,
+) -> FloatArray:
+    """Attention of q (T, n_heads, head_dim) to k, v (T_kv, n_kv_heads, head_dim), all float32; see `paged_attention`.
+
+    Keys and values are rounded to `kv_dtype` ("f16" or "f32") first, as in the cache of a model.
+    """
+    q, k, v = _floats(q, "q", ndim=3), _floats(k, "k", ndim=3), _floats(v, "v", ndim=3)
+    if k.shape != v.shape:
+        raise ValueError(f"v: expected the shape of k, {k.shape}, got {v.shape}")
+    if 0 in k.shape or k.shape[2] != q.shape[2] or q.shape[1] % k.shape[1]:
+        raise ValueError(f"k: shape {k.shape} does not fit queries of shape {q.shape}")
+    if causal and len(q) > len(k):
+        raise ValueError(f"q: {len(q)} tokens, but only {len(k)} keys")
+    n_blocks = -(-len(k) // KV_BLOCK)
+    k_cache, v_cache = kv_cache(n_blocks, k.shape[1], k.shape[2], kv_dtype)
+    kv_write(k_cache, v_cache, k, v, np.arange(len(k)), isa=isa)
+    table = np.arange(n_blocks)
+    return paged_attention(
+        q,
+        k_cache,
+        v_cache,
+        table,
+        len(k),
+        causal=causal,
+        window=window,
+        scale=scale,
+        soft_cap=soft_cap,
+        isa=isa,
+    )
+
+
 def _block(weight_type: str) -> tuple[int, int]:
     """(elements, bytes) of a block."""
     types: dict[str, tuple[int, int]] = _native.kernels.weight_types()
@@ -113,13 +307,28 @@ def _rows_of(weights: ByteArray | bytes, weight_type: str, k: int) -> int:
 
 
 def _floats(array: FloatArray, name: str, ndim: int | None = None) -> FloatArray:
-    """A contiguous float32 array, never converted from another dtype."""
+    """A contiguous, aligned float32 array, never converted from another dtype."""
     if not isinstance(array, np.ndarray) or array.dtype != np.float32:
         found = array.dtype if isinstance(array, np.ndarray) else array.__class__.__name__
         raise TypeError(f"{name}: expected a float32 array, got {found}")
     if ndim is not None and array.ndim != ndim:
         raise ValueError(f"{name}: expected {ndim} axes, got shape {array.shape}")
-    return np.ascontiguousarray(array)
+    return np.require(array, requirements=["C", "A"])
+
+
+def _as_rows(x: FloatArray, name: str) -> FloatArray:
+    if x.ndim == 0:
+        raise ValueError(f"{name}: expected at least one axis")
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+
+
+def _indices(values: npt.ArrayLike, name: str) -> npt.NDArray[np.int64]:
+    array = np.asarray(values)
+    if array.ndim != 1:
+        raise ValueError(f"{name}: expected one axis, got shape {array.shape}")
+    if array.size and not np.issubdtype(array.dtype, np.integer):
+        raise TypeError(f"{name}: expected integers, got {array.dtype}")
+    return np.ascontiguousarray(array, np.int64)
 
 
 def _bytes(data: ByteArray | bytes, name: str) -> ByteArray:

@@ -1,0 +1,149 @@
+"""Attention against float64; the same bits whatever the instruction set, the tile, the split and the blocks' places."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from nextoken import _native, kernels
+from tests import reference_ops as reference
+
+native: Any = _native.kernels
+Array = npt.NDArray[Any]
+
+
+def make(seed: int, n_q: int, n_k: int, n_kv_heads: int, group: int, d: int) -> tuple[Array, Array, Array]:
+    rng = np.random.default_rng(seed)
+    q = rng.standard_normal((n_q, n_kv_heads * group, d), np.float32)
+    k, v = rng.standard_normal((2, n_k, n_kv_heads, d), np.float32)
+    return q, k, v
+
+
+@given(
+    d=st.sampled_from([1, 5, 16, 17, 64, 80]),
+    n_q=st.integers(1, 20),
+    before=st.integers(0, 330),
+    group=st.integers(1, 7),
+    window=st.none() | st.integers(1, 300),
+    soft_cap=st.none() | st.just(4.0),
+    kv_dtype=st.sampled_from(["f16", "f32"]),
+    seed=st.integers(0, 2**32 - 1),
+)
+@example(d=64, n_q=20, before=500, group=3, window=None, soft_cap=None, kv_dtype="f16", seed=0)
+@example(d=256, n_q=3, before=600, group=4, window=512, soft_cap=None, kv_dtype="f16", seed=1)
+@example(d=64, n_q=20, before=250, group=1, window=1, soft_cap=None, kv_dtype="f16", seed=2)
+@example(d=128, n_q=2, before=254, group=8, window=257, soft_cap=None, kv_dtype="f32", seed=3)
+def test_equals_float64_and_every_tiling_and_isa(
+    d: int,
+    n_q: int,
+    before: int,
+    group: int,
+    window: int | None,
+    soft_cap: float | None,
+    kv_dtype: str,
+    seed: int,
+) -> None:
+    n_k = n_q + before
+    q, k, v = make(seed, n_q, n_k, 1, group, d)
+    scale = 1 / np.sqrt(d)
+    y = reference.assert_equal_on_all_isas(
+        lambda isa: kernels.attention(q, k, v, window=window, soft_cap=soft_cap, kv_dtype=kv_dtype, isa=isa)
+    )
+    dtype = np.float16 if kv_dtype == "f16" else np.float32
+    expected, bound = reference.attention(q, k.astype(dtype), v.astype(dtype), window, scale, soft_cap)
+    assert np.all(np.abs(y - expected) <= bound)
+
+    # The blocks of the cache in another order, among others; tiles of other sizes; segments merged by themselves.
+    n_blocks = -(-n_k // 64)
+    keys, values = kernels.kv_cache(n_blocks + 2, 1, d, kv_dtype)
+    keys[:], values[:] = np.nan, np.nan  # what nobody wrote must not matter
+    table = np.random.default_rng(seed).permutation(n_blocks + 2)[:n_blocks]
+    kernels.kv_write(keys, values, k, v, table[np.arange(n_k) // 64] * 64 + np.arange(n_k) % 64)
+    for isa in kernels.isas():
+        if isa == "scalar" and n_q * n_k * d > 100_000:
+            continue  # its software fma takes minutes; the ISAs were compared above
+        for token_step, by_segments in [(1, False), (3, False), (16, False), (1, True), (5, True)]:
+            other = native.paged_attention(
+                q,
+                keys,
+                values,
+                table,
+                n_k,
+                True,
+                window or 0,
+                scale,
+                soft_cap or 0.0,
+                isa,
+                token_step,
+                by_segments,
+            )
+            assert np.array_equal(y.view(np.uint32), other.view(np.uint32)), (isa, token_step, by_segments)
+
+
+@pytest.mark.parametrize("isa", kernels.isas())
+def test_rows_and_heads_do_not_see_each_other(isa: str) -> None:
+    q, k, v = make(7, 9, 300, 2, 3, 32)
+    whole = kernels.attention(q, k, v, isa=isa)
+    for t in (0, 4, 8):
+        n = 300 - 9 + t + 1
+        alone = kernels.attention(q[t : t + 1], k[:n], v[:n], isa=isa)
+        assert np.array_equal(whole[t : t + 1].view(np.uint32), alone.view(np.uint32))
+    one_head = kernels.attention(q[:, 3:4], k[:, 1:], v[:, 1:], isa=isa)
+    assert np.array_equal(whole[:, 3:4].view(np.uint32), one_head.view(np.uint32))
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
+def test_odd_values_of_unseen_keys_do_not_matter(odd: float) -> None:
+    """Neither after a query nor before its window: skipped, not multiplied by zero."""
+    q, k, v = make(8, 4, 400, 1, 2, 16)
+    k[380], v[380] = odd, odd
+    clean = kernels.attention(q[:1], k[:397], v[:397], window=10)
+    dirty = kernels.attention(q, k, v, window=10)
+    assert np.array_equal(clean.view(np.uint32), dirty[:1].view(np.uint32))
+    assert np.isfinite(dirty).all()
+    k[399], v[399] = odd, odd
+    poisoned = kernels.attention(q, k, v, window=10)
+    assert np.array_equal(poisoned[:3].view(np.uint32), dirty[:3].view(np.uint32))
+    assert not np.isfinite(poisoned[3]).any()
+
+
+def test_a_large_score_takes_all_the_weight_without_overflow() -> None:
+    q, k, v = make(9, 1, 600, 1, 1, 16)
+    q[:] = 1000.0
+    k[:] = -1.0
+    k[77] = 1.0
+    y = reference.assert_equal_on_all_isas(lambda isa: kernels.attention(q, k, v, kv_dtype="f32", isa=isa))
+    assert np.array_equal(y[0, 0], v[77, 0])
+
+
+def test_without_causality_every_query_sees_every_key() -> None:
+    q, k, v = make(10, 6, 100, 2, 2, 24)
+    y = kernels.attention(q, k, v, causal=False, kv_dtype="f32")
+    expected, bound = reference.attention(q, k, v, None, 24**-0.5, None, causal=False)
+    assert np.all(np.abs(y - expected) <= bound)
+    more_queries_than_keys = kernels.attention(q, k[:3], v[:3], causal=False)
+    assert more_queries_than_keys.shape == q.shape
+
+
+def test_wrong_arguments_are_named() -> None:
+    q, k, v = make(11, 2, 3, 2, 1, 8)
+    with pytest.raises(ValueError, match="v: expected the shape of k"):
+        kernels.attention(q, k, v[:2])
+    with pytest.raises(ValueError, match="k: shape"):
+        kernels.attention(q, k[:, :, :4], v[:, :, :4])
+    with pytest.raises(ValueError, match="q: 4 tokens, but only 3 keys"):
+        kernels.attention(np.repeat(q, 2, axis=0), k, v)
+    with pytest.raises(ValueError, match="window"):
+        kernels.attention(q, k, v, window=0)
+    with pytest.raises(ValueError, match="soft_cap"):
+        kernels.attention(q, k, v, soft_cap=-1.0)
+    keys, values = kernels.kv_cache(2, 2, 8)
+    with pytest.raises(IndexError, match="block_table"):
+        kernels.paged_attention(q, keys, values, [2], 3)
+    with pytest.raises(ValueError, match="n_keys: block_table is too short"):
+        kernels.paged_attention(q, keys, values, [0], 65)
