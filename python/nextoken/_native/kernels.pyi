@@ -22,14 +22,44 @@ class PackedMatrix:
     @property
     def type(self) -> str: ...
 
+def argmax(x: numpy.typing.NDArray[numpy.float32], isa: typing.Any = None) -> int: ...
 def dequantize(
     data: numpy.typing.NDArray[numpy.uint8], weight_type: str | bytes
+) -> numpy.typing.NDArray[numpy.float32]: ...
+def exact_cos(x: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]) -> typing.Any: ...
+def exact_exp(x: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]) -> typing.Any: ...
+def exact_log(x: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]) -> typing.Any: ...
+def exact_pow(
+    x: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+    y: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+) -> typing.Any: ...
+def exact_sin(x: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]) -> typing.Any: ...
+def exact_tanh(x: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]) -> typing.Any: ...
+def gated_activation(
+    gate: str | bytes,
+    a: numpy.typing.NDArray[numpy.float32],
+    b: numpy.typing.NDArray[numpy.float32],
+    isa: typing.Any = None,
 ) -> numpy.typing.NDArray[numpy.float32]: ...
 def isas() -> list[str]:
     """
     Instruction sets this machine runs, best first.
     """
 
+def kv_read(
+    k_cache: numpy.typing.NDArray[typing.Any],
+    v_cache: numpy.typing.NDArray[typing.Any],
+    slots: numpy.typing.NDArray[numpy.int64],
+    isa: typing.Any = None,
+) -> tuple[typing.Any, ...]: ...
+def kv_write(
+    k_cache: numpy.typing.NDArray[typing.Any],
+    v_cache: numpy.typing.NDArray[typing.Any],
+    k: numpy.typing.NDArray[numpy.float32],
+    v: numpy.typing.NDArray[numpy.float32],
+    slots: numpy.typing.NDArray[numpy.int64],
+    isa: typing.Any = None,
+) -> None: ...
 def matmul(
     x: numpy.typing.NDArray[numpy.float32],
     weights: PackedMatrix,
@@ -37,16 +67,51 @@ def matmul(
     panel_step: typing.SupportsInt | typing.SupportsIndex = 4611686018427387903,
     token_step: typing.SupportsInt | typing.SupportsIndex = 4611686018427387903,
 ) -> numpy.typing.NDArray[numpy.float32]: ...
+def max_sum_exp(x: numpy.typing.NDArray[numpy.float32], isa: typing.Any = None) -> tuple[typing.Any, ...]: ...
 def pack(
     weights: numpy.typing.NDArray[numpy.uint8],
     weight_type: str | bytes,
     n_rows: typing.SupportsInt | typing.SupportsIndex,
     k: typing.SupportsInt | typing.SupportsIndex,
 ) -> PackedMatrix: ...
+def paged_attention(
+    q: numpy.typing.NDArray[numpy.float32],
+    k_cache: numpy.typing.NDArray[typing.Any],
+    v_cache: numpy.typing.NDArray[typing.Any],
+    block_table: numpy.typing.NDArray[numpy.int64],
+    n_keys: typing.SupportsInt | typing.SupportsIndex,
+    causal: bool,
+    window: typing.SupportsInt | typing.SupportsIndex,
+    scale: typing.SupportsFloat | typing.SupportsIndex,
+    soft_cap: typing.SupportsFloat | typing.SupportsIndex,
+    isa: typing.Any = None,
+    token_step: typing.SupportsInt | typing.SupportsIndex = 16,
+    by_segments: bool = False,
+) -> numpy.typing.NDArray[numpy.float32]: ...
 def quantize(
     array: numpy.typing.NDArray[numpy.float32], weight_type: str | bytes
 ) -> numpy.typing.NDArray[numpy.uint8]: ...
+def rms_norm(
+    x: numpy.typing.NDArray[numpy.float32],
+    weight: numpy.typing.NDArray[numpy.float32] | None,
+    eps: typing.SupportsFloat | typing.SupportsIndex,
+    isa: typing.Any = None,
+) -> numpy.typing.NDArray[numpy.float32]: ...
+def rope(
+    x: numpy.typing.NDArray[numpy.float32],
+    positions: numpy.typing.NDArray[numpy.int64],
+    theta: typing.SupportsFloat | typing.SupportsIndex,
+    n_rot: typing.SupportsInt | typing.SupportsIndex,
+    adjacent: bool,
+    isa: typing.Any = None,
+) -> numpy.typing.NDArray[numpy.float32]: ...
+def soft_cap(
+    cap: typing.SupportsFloat | typing.SupportsIndex, x: numpy.typing.NDArray[numpy.float32], isa: typing.Any = None
+) -> numpy.typing.NDArray[numpy.float32]: ...
+def softmax(x: numpy.typing.NDArray[numpy.float32], isa: typing.Any = None) -> numpy.typing.NDArray[numpy.float32]: ...
 def unpack_rows(
     weights: PackedMatrix, rows: numpy.typing.NDArray[numpy.int64], isa: typing.Any = None
 ) -> numpy.typing.NDArray[numpy.float32]: ...
 def weight_types() -> dict[typing.Any, typing.Any]: ...
+
+KV_BLOCK: int = 64
