@@ -16,7 +16,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from nextoken import _native
-from nextoken.errors import TokenizerError
 from nextoken.text import StreamDecoder
 from nextoken.tokenizer_metadata import END_NAMES, Options, VocabularyData, read_metadata
 
@@ -51,6 +50,7 @@ class Tokenizer:
                 vocabulary.tokens, vocabulary.kinds, names, merges, list(options.patterns)
             )
         else:
+            assert vocabulary.scores is not None  # read_metadata sees to it
             unknown = -1 if options.unk_id is None else options.unk_id
             self._native = _native.SentencePieceTokenizer(
                 vocabulary.tokens,
@@ -307,6 +307,3 @@ def _utf8(text: str) -> bytes:
         raise ValueError(
             f"text holds the lone surrogate U+{code:04X} at position {error.start}, which is no character"
         ) from None
-
-
-__all__ = ["Tokenizer", "TokenizerError", "check_ids", "tokenizer_from_gguf"]

@@ -571,6 +571,90 @@ class Cache:
         bytes of its blocks, shared ones included
         """
 
+class Tokenizer:
+    """
+    Text as UTF-8 bytes to token ids, and back. Immutable; safe in many threads.
+    """
+
+    def __len__(self) -> int: ...
+    def begins_control(self, text: bytes) -> bool:
+        """
+        Whether the text could be the beginning of a control token.
+        """
+
+    def control_spans(self, text: bytes) -> list[typing.Any]:
+        """
+        (begin, end, id) in bytes, wherever a control token is spelt.
+        """
+
+    def decode(
+        self,
+        ids: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
+        | numpy.typing.NDArray[numpy.integer[typing.Any]],
+        skip_special: bool,
+    ) -> bytes:
+        """
+        The bytes of all ids, joined.
+        """
+
+    def encode(self, text: bytes, parse_special: bool) -> list[typing.Any]:
+        """
+        Ids of UTF-8 bytes. The GIL is released; Ctrl-C is seen.
+        """
+
+    def find(self, text: str | bytes) -> int:
+        """
+        The lowest id whose text, as the file spells it, is `text`; -1 if there is none.
+        """
+
+    def kind(self, id: typing.SupportsInt | typing.SupportsIndex) -> int:
+        """
+        The token's kind, as a number of tokenizer.ggml.token_type.
+        """
+
+    def kinds(self) -> numpy.typing.NDArray[numpy.uint8]: ...
+    def texts(self) -> list[typing.Any]:
+        """
+        The texts of all tokens, as the file spells them.
+        """
+
+    def token_bytes(self, id: typing.SupportsInt | typing.SupportsIndex) -> bytes: ...
+
+class ByteLevelTokenizer(Tokenizer):
+    """
+    Byte-level BPE, as GPT-2 has it.
+    """
+
+    def __init__(
+        self,
+        tokens: list[typing.Any],
+        kinds: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8],
+        control_names: collections.abc.Sequence[str],
+        merges: list[typing.Any],
+        patterns: collections.abc.Sequence[str],
+    ) -> None: ...
+    def merges(self) -> list[typing.Any]: ...
+    def missing_bytes(self) -> list[int]:
+        """
+        The bytes that no token stands for.
+        """
+
+class SentencePieceTokenizer(Tokenizer):
+    """
+    SentencePiece BPE with byte fallback.
+    """
+
+    def __init__(
+        self,
+        tokens: list[typing.Any],
+        kinds: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8],
+        control_names: collections.abc.Sequence[str],
+        scores: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+        add_space_prefix: bool,
+        unknown: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None: ...
+    def scores(self) -> numpy.typing.NDArray[numpy.float32]: ...
+
 def append(
     model: Model,
     caches: collections.abc.Sequence[Cache],
