@@ -9,7 +9,7 @@ HIDDEN, VOCAB = 48, 32
 
 
 class Toy:
-    """x[t] = E[id] + x[t-1] / 2, logits = x W. The sum over HIDDEN is taken in runs; `fault` says what sets their length.
+    """x[t] = E[id] + x[t-1] / 2, logits = x W. The sum over HIDDEN goes in runs; `fault` says what sets their length.
 
     "rows": the number of tokens in the pass, as when a kernel for few rows splits its sums another way;
     "threads", "isa": those; "rewind" forgets one token too few; "fork" lets a fork write into the original.
