@@ -94,7 +94,7 @@ gcc_library = $(shell $(CXX) -print-file-name=$(1))
 asan: build $(VENV)/dev-tools ## tests of native code under the address and undefined-behaviour sanitizers
 	cmake -S . -B build/asan -DNEXTOKEN_SANITIZE=address,undefined -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python \
 	  -Dpybind11_DIR=$$($(BIN)/python -m pybind11 --cmakedir)
-	cmake --build build/asan
+	cmake --build build/asan -j $(JOBS)
 	rm -rf build/asan/site && mkdir -p build/asan/site && cp -R python/nextoken build/asan/site/
 	cmake --install build/asan --prefix build/asan/site
 	@# libstdc++ is preloaded too: without it the sanitizer aborts at the first C++ exception.
@@ -105,7 +105,7 @@ asan: build $(VENV)/dev-tools ## tests of native code under the address and unde
 
 tsan: ## the thread pool under the thread sanitizer
 	cmake -S . -B build/tsan -DNEXTOKEN_SANITIZE=thread -DNEXTOKEN_PYTHON=OFF -DNEXTOKEN_TESTS=ON
-	cmake --build build/tsan
+	cmake --build build/tsan -j $(JOBS)
 	ctest --test-dir build/tsan --output-on-failure
 
 # --- the rest ---------------------------------------------------------------------------------------------------
