@@ -1,0 +1,162 @@
+"""Weight formats: to bytes and back."""
+
+from __future__ import annotations
+
+import gguf
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nextoken import _native, kernels
+from nextoken.errors import NumericalError
+from tests import reference
+
+TYPES = _native.kernels.weight_types()
+BLOCKED = [name for name, (elements, _) in TYPES.items() if elements > 1]
+REFERENCE_QUANTISED = ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0"]
+HALVES = {
+    "q4_k": (0, 2),
+    "q5_k": (0, 2),
+    "q6_k": (208,),
+    "q4_1": (0, 2),
+    "q5_1": (0, 2),
+}  # where f16 stand in a block
+
+
+def random_bytes(weight_type: str, n_blocks: int, rng: np.random.Generator) -> np.ndarray:
+    """Blocks of arbitrary bits, but for scales, which are finite."""
+    block = rng.integers(0, 256, (n_blocks, TYPES[weight_type][1]), dtype=np.uint8)
+    for at in HALVES.get(weight_type, (0,)):
+        scales = rng.standard_normal(n_blocks).astype("<f2").view(np.uint8).reshape(n_blocks, 2)
+        block[:, at : at + 2] = scales
+    return block.ravel()
+
+
+def by_gguf(data: np.ndarray, weight_type: str) -> np.ndarray:
+    rows = data.reshape(1, -1)
+    return gguf.dequantize(rows, gguf.GGMLQuantizationType[weight_type.upper()]).reshape(-1)
+
+
+@pytest.mark.parametrize("weight_type", TYPES)
+def test_dequantize_gives_the_bits_of_the_gguf_package(weight_type):
+    rng = np.random.default_rng(1)
+    if weight_type in BLOCKED:
+        data = random_bytes(weight_type, 200, rng)
+    else:
+        data = kernels.quantize(rng.standard_normal(4096).astype(np.float32), weight_type)
+    reference.assert_same_bits(kernels.dequantize(data, weight_type), by_gguf(data, weight_type))
+
+
+@pytest.mark.parametrize("weight_type", BLOCKED)
+def test_denormal_and_zero_scales_dequantize_alike(weight_type):
+    data = random_bytes(weight_type, 64, np.random.default_rng(2)).reshape(64, -1)
+    for at in HALVES.get(weight_type, (0,)):
+        data[:32, at : at + 2] = (1, 0)  # the smallest half
+        data[32:, at : at + 2] = (0, 128)  # minus zero
+    reference.assert_same_bits(kernels.dequantize(data.ravel(), weight_type), by_gguf(data, weight_type))
+
+
+@pytest.mark.parametrize("weight_type", REFERENCE_QUANTISED)
+@given(st.data())
+def test_quantize_rounds_as_the_reference_quantiser(weight_type, data):
+    values = st.floats(-(2.0**15), 2.0**15, width=32)
+    block = data.draw(st.lists(values, min_size=32, max_size=32) | st.just([0.0] * 32) | st.just([-3.5] * 32))
+    x = np.array(block, np.float32)
+    if 0 < np.abs(x).max() < 2.0**-100:
+        return  # 1 / scale overflows in the reference itself
+    assert kernels.quantize(x, weight_type).tolist() == reference.quantize(x, weight_type).tolist()
+
+
+@pytest.mark.parametrize("weight_type", REFERENCE_QUANTISED)
+def test_quantize_of_many_rows_rounds_as_the_reference_quantiser(weight_type):
+    x = np.random.default_rng(3).standard_normal((50, 320)).astype(np.float32)
+    np.testing.assert_array_equal(kernels.quantize(x, weight_type), reference.quantize(x, weight_type))
+
+
+@pytest.mark.parametrize("weight_type", TYPES)
+def test_a_quantised_array_comes_back_within_a_step(weight_type):
+    x = np.random.default_rng(4).standard_normal((8, 512)).astype(np.float32)
+    back = kernels.dequantize(kernels.quantize(x, weight_type), weight_type, x.shape)
+    elements = TYPES[weight_type][0]
+    if elements == 1:
+        relative = {"f32": 0, "f16": 2.0**-11, "bf16": 2.0**-8}[weight_type]
+        np.testing.assert_array_less(np.abs(back - x), relative * np.abs(x) + 1e-30)
+        return
+    bits = int(weight_type[1])
+    # A step of a block that spans twice its largest magnitude in 2^bits - 1 steps; one step where the largest code
+    # is cut off (_0 types have one value less on one side), and as much again for rounded scales and sub-scales:
+    # half of 1/63 (Q4_K, Q5_K, scale and minimum) or of 1/128 of the block's largest, on each of 2^bits steps.
+    span = 2 * np.abs(x).reshape(-1, elements).max(axis=1, keepdims=True)
+    sub_scales = {"q4_k": span / 63, "q5_k": span / 63, "q6_k": span / 256}.get(weight_type, 0 * span)
+    allowed = span / (2**bits - 1) + sub_scales + span * 2.0**-10
+    assert (np.abs(back - x).reshape(-1, elements) <= allowed).all()
+
+
+@pytest.mark.parametrize("isa", kernels.isas())
+@pytest.mark.parametrize("weight_type", TYPES)
+@pytest.mark.parametrize("n_rows", [1, 16, 19])
+def test_rows_of_packed_weights_are_those_of_the_file(weight_type, n_rows, isa):
+    rng, k = np.random.default_rng(5), 768 if weight_type in BLOCKED else 37
+    data = (
+        random_bytes(weight_type, n_rows * k // TYPES[weight_type][0], rng)
+        if weight_type in BLOCKED
+        else None
+    )
+    if data is None:
+        data = kernels.quantize(rng.standard_normal((n_rows, k)).astype(np.float32), weight_type)
+    packed = kernels.pack(data, weight_type, (n_rows, k))
+    rows = rng.permutation(n_rows)
+    found = _native.kernels.unpack_rows(packed, rows, isa)
+    reference.assert_same_bits(found, kernels.dequantize(data, weight_type, (n_rows, k))[rows])
+
+
+@pytest.mark.parametrize("weight_type", TYPES)
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_weights_that_are_not_finite_are_refused(weight_type, value):
+    k = 256
+    data = kernels.quantize(np.ones((20, k), np.float32), weight_type)
+    if weight_type in BLOCKED:
+        for at in HALVES.get(weight_type, (0,)):
+            bad = data.copy().reshape(-1, TYPES[weight_type][1])
+            bad[-1, at : at + 2] = np.array([value], "<f2").view(np.uint8)
+            with pytest.raises(NumericalError, match=weight_type.upper()):
+                kernels.pack(bad, weight_type, (20, k))
+    else:
+        x = np.ones((20, k), np.float32)
+        x[19, 255] = value
+        with pytest.raises(NumericalError, match=weight_type.upper()):
+            kernels.pack(kernels.quantize(x, weight_type), weight_type, (20, k))
+
+
+@pytest.mark.parametrize("weight_type", TYPES)
+def test_packed_size_is_that_of_the_file_and_a_header(weight_type):
+    elements, size = TYPES[weight_type]
+    k = 2048
+    packed = kernels.pack(kernels.quantize(np.ones((32, k), np.float32), weight_type), weight_type, (32, k))
+    assert packed.type == weight_type
+    assert packed.shape == (32, k)
+    assert 32 * k * size // elements <= packed.nbytes <= 1.03 * 32 * k * size // elements
+
+
+def test_errors_name_the_argument():
+    with pytest.raises(ValueError, match="weight_type: 'q9_9' is none of"):
+        kernels.quantize(np.ones(32, np.float32), "q9_9")
+    with pytest.raises(TypeError, match="array: expected a float32 array, got float64"):
+        kernels.quantize(np.ones(32), "q4_0")
+    with pytest.raises(ValueError, match="array: shape"):
+        kernels.quantize(np.ones((32, 31), np.float32), "q4_0")
+    with pytest.raises(ValueError, match="data: 19 bytes"):
+        kernels.dequantize(bytes(19), "q4_0")
+    with pytest.raises(ValueError, match="shape: "):
+        kernels.dequantize(bytes(18), "q4_0", (5, 5))
+    with pytest.raises(TypeError, match="data: expected bytes"):
+        kernels.dequantize(np.ones(18, np.int8), "q4_0")
+    with pytest.raises(ValueError, match="weights: 18 bytes, the shape needs 36"):
+        kernels.pack(bytes(18), "q4_0", (2, 32))
+    with pytest.raises(ValueError, match="shape: rows of 33 elements"):
+        kernels.pack(bytes(18), "q4_0", (1, 33))
+    with pytest.raises(ValueError, match="shape: "):
+        kernels.pack(bytes(0), "q4_0", (-1, 32))
+    with pytest.raises(ValueError, match="shape: too large"):
+        kernels.pack(bytes(0), "f32", (2**62, 2**40))
