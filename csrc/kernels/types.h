@@ -67,6 +67,8 @@ struct MatmulArgs {
 ///   q      row (t, g) at q + t * q_stride + g * head_dim: n_tokens tokens, `group` query heads of the kv head
 ///   k_blocks[b], v_blocks[b]: keys [KV_BLOCK / 16][head_dim][16 keys] and values [KV_BLOCK][head_dim rounded up to 16]
 ///          of this head for positions b * KV_BLOCK and on
+/// Any number of tokens gives the same bits. 16 to 64 a call are fastest: a tile takes six rows (t, g), 16 tokens run
+/// within 4 % of 64, and smaller calls divide better over threads.
 struct AttentionArgs {
   KvType kv_type;
   int64_t head_dim;

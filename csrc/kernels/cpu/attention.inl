@@ -67,9 +67,6 @@ static void pack_queries(const AttentionArgs& args, float* packed) {
   }
 }
 
-// From this many tiles on, a block is converted to floats once for all of them.
-constexpr int64_t TILES_WORTH_EXPANDING = 3;
-
 static inline const float* expand(const float* block, int64_t, int64_t, float*) { return block; }
 static inline const float* expand(const uint16_t* block, int64_t begin, int64_t end, float* expanded) {
   for (int64_t i = begin; i < end; i += 16) store16(expanded + i, load16_f16(block + i));

@@ -1,8 +1,9 @@
 // AVX2, FMA and F16C: the operations of vec_scalar.h, two registers to sixteen lanes.
 #pragma once
 
-constexpr int LANES = 8;     // output rows a matmul register holds
-constexpr int TILE_SUMS = 6; // sixteen-lane sums an attention tile keeps: 12 of 16 registers
+constexpr int LANES = 8;                             // output rows a matmul register holds
+constexpr int TILE_SUMS = 6;                         // sixteen-lane sums an attention tile keeps: 12 of 16 registers
+constexpr int64_t TILES_WORTH_EXPANDING = INT64_MAX; // converting halves costs nothing beside six rows of fma
 
 struct F32x16 {
   __m256 lo, hi;

@@ -2,8 +2,9 @@
 // Included inside the namespace of one instruction set; nothing here may be visible to the linker elsewhere.
 #pragma once
 
-constexpr int LANES = 16;    // output rows a matmul register holds
-constexpr int TILE_SUMS = 6; // sixteen-lane sums an attention tile keeps
+constexpr int LANES = 16;                    // output rows a matmul register holds
+constexpr int TILE_SUMS = 6;                 // sixteen-lane sums an attention tile keeps
+constexpr int64_t TILES_WORTH_EXPANDING = 2; // from here a block of the cache becomes floats once for all
 
 struct F32x16 {
   float v[16];
