@@ -26,7 +26,7 @@ class Result:
     model: str
     case: str
     milliseconds: float
-    gigabytes_per_second: float
+    gigabytes_per_second: float | None  # in decode
     giga_multiply_adds_per_second: float
 
 
@@ -56,7 +56,7 @@ def measure(model: str, n_tokens: int, n_keys: int, isa: str, repeats: int) -> R
         model,
         f"decode at {n_keys}" if n_tokens == 1 else f"prefill {n_tokens}",
         seconds * 1e3,
-        2 * 2 * n_keys * n_kv_heads * head_dim / seconds / 1e9 if n_tokens == 1 else float("nan"),
+        2 * 2 * n_keys * n_kv_heads * head_dim / seconds / 1e9 if n_tokens == 1 else None,
         2 * pairs * n_heads * head_dim / seconds / 1e9,
     )
 
@@ -75,10 +75,9 @@ def main() -> None:
         for n_tokens, n_keys in [(1, 64), (1, 512), (1, 2048), (1, 8192), (512, 512), (2048, 2048)]:
             r = measure(model, n_tokens, n_keys, options.isa, options.repeats)
             results.append(r)
-            print(
-                f"{r.model:14} {r.case:15} {r.milliseconds:9.3f} ms "
-                f"{r.gigabytes_per_second:6.1f} GB/s {r.giga_multiply_adds_per_second:6.1f} G multiply-adds/s"
-            )
+            read = "" if r.gigabytes_per_second is None else f"{r.gigabytes_per_second:.1f} GB/s"
+            rate = f"{r.giga_multiply_adds_per_second:.1f} G multiply-adds/s"
+            print(f"{r.model:14} {r.case:15} {r.milliseconds:9.3f} ms {read:>10} {rate:>23}")
     if options.json:
         with open(options.json, "w") as file:
             json.dump([asdict(r) for r in results], file, indent=1)

@@ -33,7 +33,7 @@ struct KernelTable {
   void (*softmax)(const float* x, int64_t n, float* y); // y may be x
   void (*max_sum_exp)(const float* x, int64_t n, float* max,
                       float* sum);              // sum of exp(x - max); NaN if any x is NaN or +inf
-  int64_t (*argmax)(const float* x, int64_t n); // the lowest index of the largest; NaN never wins
+  int64_t (*argmax)(const float* x, int64_t n); // the lowest index of the largest; NaN never wins; -1 if none is left
 
   /// One token's key and value [head_dim] into place `slot` of a block of the cache, rounded to its type.
   void (*kv_write)(KvType type, const float* k, const float* v, int64_t head_dim, int64_t slot, void* k_block,
