@@ -1,0 +1,82 @@
+"""nextoken inspect: what a file holds and what it needs, from its header alone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from nextoken.architectures import plan
+from nextoken.checkpoints import catalogue
+from nextoken.checkpoints.gguf import open_gguf
+from nextoken.checkpoints.summary import summary
+from nextoken.cli.opening import JsonOption, KvOption, ModelArgument, mib
+from nextoken.errors import UnsupportedModelError
+
+
+def inspect_command(
+    model: ModelArgument,
+    n_ctx: Annotated[int | None, typer.Option("--n-ctx", help="Context to reckon the cache for; the trained one if not given.")] = None,
+    kv_dtype: KvOption = "f16",
+    as_json: JsonOption = False,
+) -> None:
+    """Show architecture, hyper-parameters, tensors by type, and the memory that a context takes. Reads no weights.
+
+    Example: nextoken inspect model.gguf --n-ctx 4096
+    """
+    path = model
+    if catalogue.is_name(model):
+        local = catalogue.local_path(model)
+        if local is None:
+            raise FileNotFoundError(2, f"not downloaded yet; nextoken run {model} fetches it", model)
+        path = str(local)
+    with open_gguf(path) as checkpoint:
+        about = summary(checkpoint)
+        result: dict[str, Any] = asdict(about)
+        try:
+            spec = plan(checkpoint).spec
+            context = spec.n_ctx if n_ctx is None else n_ctx
+            cache = spec.kv_bytes(kv_dtype, context)
+            result["memory"] = {
+                "n_ctx": context,
+                "kv_dtype": kv_dtype,
+                "kv_bytes": cache,
+                "kv_bytes_per_token": spec.kv_bytes(kv_dtype, 4096) // 4096,
+                "weight_bytes": about.weight_bytes,
+                "total_bytes": about.weight_bytes + cache,
+            }
+            result["supported"] = True
+        except UnsupportedModelError as error:
+            result |= {"memory": None, "supported": False, "why": str(error)}
+    if as_json:
+        print(json.dumps(result, default=str, ensure_ascii=False))
+        return
+    _print(result)
+
+
+def _print(about: dict[str, Any]) -> None:
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console.print(f"{about['name'] or about['path']}: {about['architecture']}, {about['n_parameters'] / 1e6:.1f} M parameters")
+    console.print(f"{about['path']}: GGUF version {about['version']}, {about['size']} bytes, {about['vocab_size']} tokens\n")
+    facts = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for key, value in about["hparams"].items():
+        facts.add_row(key, str(value))
+    console.print(facts)
+    types = Table(box=None, padding=(1, 2, 0, 0), title_justify="left")
+    for column in ("type", "tensors", "elements", "bytes"):
+        types.add_column(column, justify="left" if column == "type" else "right")
+    for entry in about["types"]:
+        types.add_row(entry["type_name"], str(entry["n_tensors"]), str(entry["n_elements"]), str(entry["nbytes"]))
+    console.print(types)
+    memory = about["memory"]
+    if memory is None:
+        console.print(f"\nnot supported: {about['why']}")
+        return
+    console.print(
+        f"\nmemory: weights {mib(memory['weight_bytes'])} + cache of {memory['n_ctx']} tokens in {memory['kv_dtype']} "
+        f"{mib(memory['kv_bytes'])} ({memory['kv_bytes_per_token']} bytes a token) = {mib(memory['total_bytes'])}"
+    )

@@ -1,0 +1,131 @@
+"""nextoken run: an answer to a prompt, or a conversation, streamed as it comes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from nextoken.cli.opening import (
+    ContextOption,
+    JsonOption,
+    KvOption,
+    ModelArgument,
+    ThreadsOption,
+    mib,
+    open_model,
+    peak_memory,
+)
+from nextoken.completion import Completion
+from nextoken.llm import LLM
+from nextoken.stream import TokenStream
+
+EXIT_WORDS = ("/exit", "/quit")
+
+
+def run_command(
+    model: ModelArgument,
+    prompt: Annotated[str | None, typer.Argument(help="What to answer; a conversation starts if it is not given.")] = None,
+    max_tokens: Annotated[int | None, typer.Option("--max-tokens", "-n", help="At most so many tokens an answer.")] = None,
+    temperature: Annotated[float, typer.Option("--temperature", help="0 takes the likeliest token.")] = 0.0,
+    top_k: Annotated[int, typer.Option("--top-k", help="Keep the k likeliest; 0 keeps all.")] = 0,
+    top_p: Annotated[float, typer.Option("--top-p", help="Keep the likeliest that sum to p.")] = 1.0,
+    min_p: Annotated[float, typer.Option("--min-p", help="Keep those at least p times as likely as the best.")] = 0.0,
+    repetition_penalty: Annotated[float, typer.Option("--repetition-penalty", help="Above 1 against repetition.")] = 1.0,
+    seed: Annotated[int | None, typer.Option("--seed", help="The same seed draws the same answer.")] = None,
+    system: Annotated[str | None, typer.Option("--system", help="The system message of a conversation.")] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="Continue the prompt as plain text, without the chat template.")] = False,
+    threads: ThreadsOption = None,
+    n_ctx: ContextOption = None,
+    kv_dtype: KvOption = "f16",
+    as_json: JsonOption = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Leave out the line of timings.")] = False,
+) -> None:
+    """Answer a prompt, or hold a conversation; Ctrl-C stops the answer, and in a conversation not the program.
+
+    Example: nextoken run smollm2-135m "Why is the sky blue?" --max-tokens 64
+    """
+    options: dict[str, Any] = {
+        "max_tokens": max_tokens,
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "min_p": min_p,
+        "repetition_penalty": repetition_penalty,
+        "seed": seed,
+    }
+    with open_model(model, threads, n_ctx, kv_dtype) as llm:
+        plain = raw or llm.tokenizer.chat_template is None
+        messages = [] if system is None else [{"role": "system", "content": system}]
+        if prompt is None:
+            if plain:
+                raise typer.BadParameter("this model has no chat template: give a prompt to continue", param_hint="PROMPT")
+            _converse(llm, messages, options, quiet)
+            return
+        if plain:
+            stream = llm.stream(prompt, **options)
+        else:
+            stream = llm.chat([*messages, {"role": "user", "content": prompt}], stream=True, **options)
+        if as_json:
+            for _ in stream:
+                pass
+            print(json.dumps(stream.completion.to_openai(), ensure_ascii=False))
+            return
+        stopped = not _print_tokens(stream)
+        if not quiet:
+            _print_timings(stream.completion)
+        if stopped:
+            raise SystemExit(130)
+
+
+def _print_tokens(stream: TokenStream) -> bool:
+    """Print tokens as they come; False if Ctrl-C stopped them."""
+    try:
+        for token in stream:
+            print(token, end="", flush=True)
+        return True
+    except KeyboardInterrupt:
+        stream.close()
+        return False
+    finally:
+        print(flush=True)
+
+
+def _print_timings(completion: Completion) -> None:
+    t, usage = completion.timings, completion.usage
+    line = (
+        f"prompt {t.prefill_tokens} tokens, {t.prefill_tokens_per_s:.0f} tokens/s | "
+        f"generated {usage.completion_tokens} tokens, {t.decode_tokens_per_s:.0f} tokens/s | "
+        f"first token after {t.ttft_s * 1e3:.0f} ms | peak memory {mib(peak_memory())}"
+    )
+    Console(stderr=True).print(line, style="dim", highlight=False, soft_wrap=True)
+
+
+def _converse(llm: LLM, messages: list[dict[str, str]], options: dict[str, Any], quiet: bool) -> None:
+    """Read a line, answer it, keep both; the session computes only what is new."""
+    if sys.stdin.isatty():
+        import readline  # noqa: F401  gives input() editing and history
+
+        print(f"{llm.name}: {' or '.join(EXIT_WORDS)} or Ctrl-D ends, Ctrl-C stops an answer.")
+    with llm.session() as session:
+        while True:
+            try:
+                line = input("> " if sys.stdin.isatty() else "")
+            except EOFError:
+                return
+            except KeyboardInterrupt:
+                print()
+                continue
+            if line.strip() in EXIT_WORDS:
+                return
+            if not line.strip():
+                continue
+            messages.append({"role": "user", "content": line})
+            stream = llm.chat(messages, session=session, stream=True, **options)
+            _print_tokens(stream)
+            messages.append({"role": "assistant", "content": stream.completion.text})
+            if not quiet:
+                _print_timings(stream.completion)

@@ -1,0 +1,217 @@
+"""The loop laid open: for each forward pass the tokens in, the candidates out, what each stage removed, and the choice."""
+
+from __future__ import annotations
+
+import html
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nextoken.sampling import SamplingParams
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
+
+    from nextoken import _native
+    from nextoken.llm import LLM
+
+SHOWN_INPUTS = 12  # tokens of a long prompt that a table shows
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A token as it is shown: its text is lossy where the bytes are no whole characters."""
+
+    id: int
+    text: str
+    probability: float | None = None
+    logit: float | None = None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What one stage of the sampler left, and the likeliest of what it removed."""
+
+    name: str
+    remaining: int
+    removed: int
+    dropped: tuple[Shown, ...]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One forward pass. Shapes are those of the mission's figure: ids [B, T] to logits [B, T, V]."""
+
+    position: int
+    inputs: tuple[Shown, ...]
+    ids_shape: tuple[int, int]
+    logits_shape: tuple[int, int, int]
+    cached: int
+    candidates: tuple[Shown, ...]
+    stages: tuple[Stage, ...]
+    chosen: Shown
+    ends: bool
+    ms: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The first passes of an answer. A table in a terminal, HTML in a notebook, `.to_dict()` for programs."""
+
+    prompt: str
+    text: str
+    steps: tuple[Step, ...]
+    finish_reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain lists, dicts, numbers and strings, ready for JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        from rich.console import Console
+
+        console = Console(width=100, color_system=None)
+        with console.capture() as capture:
+            console.print(self)
+        return capture.get()
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.table import Table
+        from rich.text import Text
+
+        for number, step in enumerate(self.steps, 1):
+            yield Text(f"pass {number}", style="bold") + Text(f"   {_shapes(step)}   {step.ms:.1f} ms")
+            yield Text("  in   " + _inputs(step))
+            table = Table(box=None, padding=(0, 2), show_edge=False)
+            for name, justify in (("out", "left"), ("id", "right"), ("logit", "right"), ("p", "right"), ("", "left")):
+                table.add_column(name, justify=justify)  # type: ignore[arg-type]
+            for candidate in step.candidates:
+                mark = "<- chosen" if candidate.id == step.chosen.id else ""
+                bar = "#" * round(20 * (candidate.probability or 0.0))
+                table.add_row(
+                    Text(repr(candidate.text)),
+                    str(candidate.id),
+                    f"{candidate.logit:.3f}",
+                    f"{candidate.probability:.4f}",
+                    f"{bar} {mark}".strip(),
+                )
+            yield table
+            for stage in step.stages:
+                yield Text("  " + _stage_line(stage))
+            yield Text(f"  append {step.chosen.text!r} ({step.chosen.id})" + (": the end" if step.ends else "")) + Text("\n")
+        yield Text(f"text: {self.text!r}   finish_reason: {self.finish_reason}")
+
+    def _repr_html_(self) -> str:
+        parts = []
+        for number, step in enumerate(self.steps, 1):
+            rows = "".join(
+                f"<tr{' style=\"font-weight:bold\"' if c.id == step.chosen.id else ''}><td><code>{_escape(repr(c.text))}</code>"
+                f"</td><td>{c.id}</td><td>{c.logit:.3f}</td><td>{c.probability:.4f}</td><td><div style=\"background:#59f;"
+                f'height:0.7em;width:{round(120 * (c.probability or 0.0))}px"></div></td></tr>'
+                for c in step.candidates
+            )
+            stages = "".join(f"<li>{_escape(_stage_line(stage))}</li>" for stage in step.stages)
+            parts.append(
+                f"<h4>pass {number}: {_escape(_shapes(step))}, {step.ms:.1f} ms</h4><p>in <code>{_escape(_inputs(step))}"
+                f"</code></p><table><tr><th>out</th><th>id</th><th>logit</th><th>p</th><th></th></tr>{rows}</table>"
+                f"<ul>{stages}</ul><p>append <code>{_escape(repr(step.chosen.text))}</code>"
+                f"{': the end' if step.ends else ''}</p>"
+            )
+        return "".join(parts) + f"<p>text: <code>{_escape(repr(self.text))}</code>, {_escape(self.finish_reason)}</p>"
+
+
+def explain(llm: LLM, ids: Sequence[int], prompt: str, params: SamplingParams, *, top: int) -> Explanation:
+    """Run the loop by hand and keep what it saw. Same tokens as `generate` with the same parameters."""
+    tokenizer = llm.tokenizer
+    sampler = params.sampler(llm.vocab_size, n_decodable=min(len(tokenizer), llm.vocab_size))
+    sampler.observe_prompt(list(ids))
+    steps: list[Step] = []
+    answer: list[int] = []
+    most = 1 if params.max_tokens is None else params.max_tokens
+    ending = frozenset(params.stop_token_ids or ()) | (frozenset() if params.ignore_eos else tokenizer.eos_ids)
+    finish_reason = "length"
+    with llm.session() as session:
+        pending = list(ids)
+        for _ in range(most):
+            cached = len(session)
+            start = time.perf_counter()
+            logits = session.append(pending, logits="last")
+            ms = (time.perf_counter() - start) * 1e3
+            assert logits is not None
+            pick, stages = sampler.explain(logits, len(session), shown=top)
+            ends = pick.id in ending
+            steps.append(_step(llm, pending, cached, logits, pick, stages, top, ends, ms))
+            if ends:
+                finish_reason = "stop"
+                break
+            answer.append(pick.id)
+            sampler.observe([pick.id])
+            if len(session) + 1 > llm.n_ctx:
+                break
+            pending = [pick.id]
+    return Explanation(prompt, tokenizer.decode(answer), tuple(steps), finish_reason)
+
+
+def _step(
+    llm: LLM,
+    pending: Sequence[int],
+    cached: int,
+    logits: np.ndarray[Any, np.dtype[np.float32]],
+    pick: _native.Pick,
+    stages: Sequence[_native.Stage],
+    top: int,
+    ends: bool,
+    ms: float,
+) -> Step:
+    from nextoken import _native
+
+    def shown(token_id: int, probability: float | None = None, logit: float | None = None) -> Shown:
+        text = llm.tokenizer.decode_bytes([token_id]).decode("utf-8", "replace")
+        return Shown(token_id, text, probability, logit)
+
+    _, best, logprobs = _native.log_softmax_top(logits[None, :], n=min(top, len(logits)))
+    chosen = [i for i in range(best.shape[1]) if best[0, i] >= 0]
+    candidates = tuple(
+        shown(int(best[0, i]), float(np.exp(logprobs[0, i])), float(logits[best[0, i]])) for i in chosen
+    )
+    return Step(
+        position=cached + len(pending),
+        inputs=tuple(shown(i) for i in pending),
+        ids_shape=(1, len(pending)),
+        logits_shape=(1, len(pending), llm.vocab_size),
+        cached=cached,
+        candidates=candidates,
+        stages=tuple(
+            Stage(s.name, s.remaining, s.removed, tuple(shown(i, p) for i, p in s.dropped)) for s in stages
+        ),
+        chosen=shown(pick.id),
+        ends=ends,
+        ms=ms,
+    )
+
+
+def _shapes(step: Step) -> str:
+    b, t, v = step.logits_shape
+    cached = f", {step.cached} more in the cache" if step.cached else ""
+    return f"ids [{b}, {t}]{cached} -> logits [{b}, {t}, {v}] -> last row"
+
+
+def _inputs(step: Step) -> str:
+    shown = step.inputs[-SHOWN_INPUTS:]
+    before = f"... {len(step.inputs) - len(shown)} more ... " if len(shown) < len(step.inputs) else ""
+    return before + " ".join(f"{token.text!r}({token.id})" for token in shown)
+
+
+def _stage_line(stage: Stage) -> str:
+    line = f"{stage.name}: {stage.remaining} left"
+    if stage.removed:
+        names = ", ".join(f"{token.text!r} {token.probability:.4f}" for token in stage.dropped[:4])
+        line += f", {stage.removed} removed" + (f" ({names}{', ...' if stage.removed > 4 else ''})" if names else "")
+    return line
+
+
+def _escape(text: str) -> str:
+    return html.escape(text, quote=True)
