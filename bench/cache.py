@@ -1,6 +1,6 @@
 """Cached against uncached decoding, as `nextoken bench cache` measures it.
 
-    python bench/cache.py smollm2-135m --full --json cache.json --png cache.png
+python bench/cache.py smollm2-135m --full --json cache.json --png cache.png
 """
 
 from nextoken.cli import main

@@ -66,7 +66,11 @@ class CacheBenchmark:
         """Ready for JSON, rates included."""
         result = asdict(self)
         for row, values in zip(self.rows, result["rows"], strict=True):
-            values |= {"cached_rate": row.cached_rate, "uncached_rate": row.uncached_rate, "speedup": row.speedup}
+            values |= {
+                "cached_rate": row.cached_rate,
+                "uncached_rate": row.uncached_rate,
+                "speedup": row.speedup,
+            }
         return result
 
     def write_json(self, path: Path) -> None:
@@ -83,7 +87,12 @@ class CacheBenchmark:
         lengths = [row.generated for row in self.rows]
         axes.plot(lengths, [row.cached_rate for row in self.rows], "o-", label="with the KV cache")
         axes.plot(lengths, [row.uncached_rate for row in self.rows], "s-", label="without it")
-        axes.axhline(self.prefill_rate, linestyle=":", color="gray", label=f"reading {self.prefill_tokens} tokens at once")
+        axes.axhline(
+            self.prefill_rate,
+            linestyle=":",
+            color="gray",
+            label=f"reading {self.prefill_tokens} tokens at once",
+        )
         axes.set(xscale="log", yscale="log", xlabel="tokens generated", ylabel="tokens a second")
         axes.set_xticks(lengths, [str(n) for n in lengths])
         axes.minorticks_off()

@@ -86,7 +86,13 @@ class Explanation:
             yield Text(f"pass {number}", style="bold") + Text(f"   {_shapes(step)}   {step.ms:.1f} ms")
             yield Text("  in   " + _inputs(step))
             table = Table(box=None, padding=(0, 2), show_edge=False)
-            for name, justify in (("out", "left"), ("id", "right"), ("logit", "right"), ("p", "right"), ("", "left")):
+            for name, justify in (
+                ("out", "left"),
+                ("id", "right"),
+                ("logit", "right"),
+                ("p", "right"),
+                ("", "left"),
+            ):
                 table.add_column(name, justify=justify)  # type: ignore[arg-type]
             for candidate in step.candidates:
                 mark = "<- chosen" if candidate.id == step.chosen.id else ""
@@ -101,26 +107,14 @@ class Explanation:
             yield table
             for stage in step.stages:
                 yield Text("  " + _stage_line(stage))
-            yield Text(f"  append {step.chosen.text!r} ({step.chosen.id})" + (": the end" if step.ends else "")) + Text("\n")
+            yield Text(
+                f"  append {step.chosen.text!r} ({step.chosen.id})" + (": the end" if step.ends else "")
+            ) + Text("\n")
         yield Text(f"text: {self.text!r}   finish_reason: {self.finish_reason}")
 
     def _repr_html_(self) -> str:
-        parts = []
-        for number, step in enumerate(self.steps, 1):
-            rows = "".join(
-                f"<tr{' style=\"font-weight:bold\"' if c.id == step.chosen.id else ''}><td><code>{_escape(repr(c.text))}</code>"
-                f"</td><td>{c.id}</td><td>{c.logit:.3f}</td><td>{c.probability:.4f}</td><td><div style=\"background:#59f;"
-                f'height:0.7em;width:{round(120 * (c.probability or 0.0))}px"></div></td></tr>'
-                for c in step.candidates
-            )
-            stages = "".join(f"<li>{_escape(_stage_line(stage))}</li>" for stage in step.stages)
-            parts.append(
-                f"<h4>pass {number}: {_escape(_shapes(step))}, {step.ms:.1f} ms</h4><p>in <code>{_escape(_inputs(step))}"
-                f"</code></p><table><tr><th>out</th><th>id</th><th>logit</th><th>p</th><th></th></tr>{rows}</table>"
-                f"<ul>{stages}</ul><p>append <code>{_escape(repr(step.chosen.text))}</code>"
-                f"{': the end' if step.ends else ''}</p>"
-            )
-        return "".join(parts) + f"<p>text: <code>{_escape(repr(self.text))}</code>, {_escape(self.finish_reason)}</p>"
+        passes = "".join(_html_of_step(number, step) for number, step in enumerate(self.steps, 1))
+        return f"{passes}<p>text: {_code(repr(self.text))}, {_escape(self.finish_reason)}</p>"
 
 
 def explain(llm: LLM, ids: Sequence[int], prompt: str, params: SamplingParams, *, top: int) -> Explanation:
@@ -131,7 +125,9 @@ def explain(llm: LLM, ids: Sequence[int], prompt: str, params: SamplingParams, *
     steps: list[Step] = []
     answer: list[int] = []
     most = 1 if params.max_tokens is None else params.max_tokens
-    ending = frozenset(params.stop_token_ids or ()) | (frozenset() if params.ignore_eos else tokenizer.eos_ids)
+    ending = frozenset(params.stop_token_ids or ()) | (
+        frozenset() if params.ignore_eos else tokenizer.eos_ids
+    )
     finish_reason = "length"
     with llm.session() as session:
         pending = list(ids)
@@ -209,9 +205,34 @@ def _stage_line(stage: Stage) -> str:
     line = f"{stage.name}: {stage.remaining} left"
     if stage.removed:
         names = ", ".join(f"{token.text!r} {token.probability:.4f}" for token in stage.dropped[:4])
-        line += f", {stage.removed} removed" + (f" ({names}{', ...' if stage.removed > 4 else ''})" if names else "")
+        line += f", {stage.removed} removed" + (
+            f" ({names}{', ...' if stage.removed > 4 else ''})" if names else ""
+        )
     return line
 
 
 def _escape(text: str) -> str:
     return html.escape(text, quote=True)
+
+
+def _code(text: str) -> str:
+    return f"<code>{_escape(text)}</code>"
+
+
+def _html_of_candidate(candidate: Shown, chosen: bool) -> str:
+    probability = candidate.probability or 0.0
+    bar = f'<div style="background:#59f;height:0.7em;width:{round(120 * probability)}px"></div>'
+    cells = (_code(repr(candidate.text)), candidate.id, f"{candidate.logit:.3f}", f"{probability:.4f}", bar)
+    style = ' style="font-weight:bold"' if chosen else ""
+    return f"<tr{style}>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+
+
+def _html_of_step(number: int, step: Step) -> str:
+    rows = "".join(_html_of_candidate(c, c.id == step.chosen.id) for c in step.candidates)
+    stages = "".join(f"<li>{_escape(_stage_line(stage))}</li>" for stage in step.stages)
+    end = ": the end" if step.ends else ""
+    return (
+        f"<h4>pass {number}: {_escape(_shapes(step))}, {step.ms:.1f} ms</h4><p>in {_code(_inputs(step))}</p>"
+        f"<table><tr><th>out</th><th>id</th><th>logit</th><th>p</th><th></th></tr>{rows}</table>"
+        f"<ul>{stages}</ul><p>append {_code(repr(step.chosen.text))}{end}</p>"
+    )

@@ -22,6 +22,7 @@ from nextoken.stream import TokenStream, stream_async
 
 if TYPE_CHECKING:
     from nextoken import _native
+    from nextoken.explain import Explanation
     from nextoken.tokenizer import Tokenizer
 
 LOGITS_ROWS = 512  # of one pass of llm(ids): a batch of short rows shares passes, a long row is cut
@@ -303,6 +304,29 @@ class LLM:
             return self._stream(request, cancel, progress)
         Batch(self._engine, [request], cancel, progress).run()
         return request.completion()
+
+    def explain(
+        self, prompt: Prompt, params: SamplingParams | None = None, *, top: int = 10, **options: Any
+    ) -> Explanation:
+        """The loop laid open: `max_tokens` passes (1 if not given) with tokens, shapes, candidates and sampler stages.
+
+        `top` candidates are shown. The tokens are those of `generate`. Raises as `generate`.
+
+        >>> print(llm.explain("2 + 2 =", max_tokens=2))
+        """
+        from nextoken.explain import explain
+
+        if isinstance(top, bool) or not isinstance(top, int):
+            raise TypeError(f"top must be an int, got {type(top).__name__}")
+        if top < 1:
+            raise ValueError(f"top must be at least 1, got {top}")
+        chosen = self._single(self._params(params, options))
+        if chosen.logits_processor is not None or not chosen.use_cache or chosen.stop:
+            raise ValueError("explain shows the plain loop: no logits_processor, no stop strings, use_cache=True")
+        ids = self._one_prompt(prompt)
+        check_room(len(ids), self.n_ctx)
+        text = prompt if isinstance(prompt, str) else self.tokenizer.decode(ids.tolist())
+        return explain(self, ids.tolist(), text, chosen, top=top)
 
     def score(
         self, text: Prompt, *, cancel: Any = None, progress: Progress | None = None

@@ -55,7 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; errors of ours are one line on stderr and exit code 1, never a traceback."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal that lacks a character shows another, and goes on
+            stream.reconfigure(
+                errors="replace"
+            )  # a terminal that lacks a character shows another, and goes on
     try:
         app(args=None if arguments is None else list(arguments))
     except BrokenPipeError:  # | head

@@ -26,10 +26,18 @@ def _bench() -> None:
 @bench_app.command("cache")
 def cache_command(
     model: ModelArgument = "smollm2-135m",
-    full: Annotated[bool, typer.Option("--full", help="Go on to lengths where uncached decoding takes minutes.")] = False,
-    rounds: Annotated[int, typer.Option("--rounds", min=1, help="Measurements of each length; medians are shown.")] = 3,
-    json_path: Annotated[Path | None, typer.Option("--json-file", help="Write the figures to this file.")] = None,
-    png_path: Annotated[Path | None, typer.Option("--png", help="Draw them (needs the extra 'plots').")] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Go on to lengths where uncached decoding takes minutes.")
+    ] = False,
+    rounds: Annotated[
+        int, typer.Option("--rounds", min=1, help="Measurements of each length; medians are shown.")
+    ] = 3,
+    json_path: Annotated[
+        Path | None, typer.Option("--json-file", help="Write the figures to this file.")
+    ] = None,
+    png_path: Annotated[
+        Path | None, typer.Option("--png", help="Draw them (needs the extra 'plots').")
+    ] = None,
     threads: ThreadsOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -51,8 +59,18 @@ def cache_command(
     if as_json:
         print(json.dumps(result.to_dict()))
         return
-    table = Table(title=f"{result.model}, {result.isa}, {result.n_threads} threads", box=None, padding=(0, 2, 0, 0))
-    for column in ("tokens", "passes", "rows cached", "rows uncached", "cached tok/s", "uncached tok/s", "speed-up"):
+    table = Table(
+        title=f"{result.model}, {result.isa}, {result.n_threads} threads", box=None, padding=(0, 2, 0, 0)
+    )
+    for column in (
+        "tokens",
+        "passes",
+        "rows cached",
+        "rows uncached",
+        "cached tok/s",
+        "uncached tok/s",
+        "speed-up",
+    ):
         table.add_column(column, justify="right")
     for row in result.rows:
         table.add_row(
@@ -67,7 +85,9 @@ def cache_command(
     console.print(table)
     console.print("Same tokens on both sides. A row is one token through all layers.")
     if result.skipped:
-        console.print(f"Left out, since uncached work grows with the square: {list(result.skipped)}; --full measures them.")
+        console.print(
+            f"Left out, since uncached work grows with the square: {list(result.skipped)}; --full measures them."
+        )
     console.print(
         f"Reading {result.prefill_tokens} tokens at once: {result.prefill_rate:.0f} tokens/s. Writing one at a time: "
         f"{result.decode_rate:.0f} tokens/s: every written token reads all weights anew, a read prompt shares one reading."

@@ -14,12 +14,16 @@ from nextoken.cli.opening import JsonOption, ModelArgument, ThreadsOption, open_
 def explain_command(
     model: ModelArgument,
     prompt: Annotated[str, typer.Argument(help="The text to continue.")],
-    max_tokens: Annotated[int, typer.Option("--max-tokens", "-n", help="How many forward passes to show.")] = 3,
+    max_tokens: Annotated[
+        int, typer.Option("--max-tokens", "-n", help="How many forward passes to show.")
+    ] = 3,
     top: Annotated[int, typer.Option("--top", help="How many candidates to show.")] = 10,
     temperature: Annotated[float, typer.Option("--temperature", help="0 takes the likeliest token.")] = 0.0,
     top_k: Annotated[int, typer.Option("--top-k", help="Keep the k likeliest; 0 keeps all.")] = 0,
     top_p: Annotated[float, typer.Option("--top-p", help="Keep the likeliest that sum to p.")] = 1.0,
-    min_p: Annotated[float, typer.Option("--min-p", help="Keep those at least p times as likely as the best.")] = 0.0,
+    min_p: Annotated[
+        float, typer.Option("--min-p", help="Keep those at least p times as likely as the best.")
+    ] = 0.0,
     seed: Annotated[int | None, typer.Option("--seed", help="The same seed draws the same tokens.")] = None,
     threads: ThreadsOption = None,
     as_json: JsonOption = False,

@@ -20,7 +20,10 @@ from nextoken.errors import UnsupportedModelError
 
 def inspect_command(
     model: ModelArgument,
-    n_ctx: Annotated[int | None, typer.Option("--n-ctx", help="Context to reckon the cache for; the trained one if not given.")] = None,
+    n_ctx: Annotated[
+        int | None,
+        typer.Option("--n-ctx", help="Context to reckon the cache for; the trained one if not given."),
+    ] = None,
     kv_dtype: KvOption = "f16",
     as_json: JsonOption = False,
 ) -> None:
@@ -60,8 +63,12 @@ def inspect_command(
 
 def _print(about: dict[str, Any]) -> None:
     console = Console(highlight=False, markup=False, soft_wrap=True)
-    console.print(f"{about['name'] or about['path']}: {about['architecture']}, {about['n_parameters'] / 1e6:.1f} M parameters")
-    console.print(f"{about['path']}: GGUF version {about['version']}, {about['size']} bytes, {about['vocab_size']} tokens\n")
+    console.print(
+        f"{about['name'] or about['path']}: {about['architecture']}, {about['n_parameters'] / 1e6:.1f} M parameters"
+    )
+    console.print(
+        f"{about['path']}: GGUF version {about['version']}, {about['size']} bytes, {about['vocab_size']} tokens\n"
+    )
     facts = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for key, value in about["hparams"].items():
         facts.add_row(key, str(value))
@@ -70,7 +77,9 @@ def _print(about: dict[str, Any]) -> None:
     for column in ("type", "tensors", "elements", "bytes"):
         types.add_column(column, justify="left" if column == "type" else "right")
     for entry in about["types"]:
-        types.add_row(entry["type_name"], str(entry["n_tensors"]), str(entry["n_elements"]), str(entry["nbytes"]))
+        types.add_row(
+            entry["type_name"], str(entry["n_tensors"]), str(entry["n_elements"]), str(entry["nbytes"])
+        )
     console.print(types)
     memory = about["memory"]
     if memory is None:

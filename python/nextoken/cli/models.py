@@ -37,5 +37,12 @@ def models_command(as_json: JsonOption = False) -> None:
         table.add_column(column, overflow="fold")
     for row in entries:
         here = "yes" if row["path"] else "no"
-        table.add_row(row["name"], mib(float(str(row["bytes"]))), row["license"], here, str(row["sha256"])[:12] + "…", row["description"])  # type: ignore[arg-type]
+        table.add_row(
+            row["name"],
+            mib(float(str(row["bytes"]))),
+            row["license"],
+            here,
+            str(row["sha256"])[:12] + "…",
+            row["description"],
+        )  # type: ignore[arg-type]
     Console(highlight=False).print(table)

@@ -14,24 +14,39 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from nextoken.checkpoints import catalogue
 from nextoken.llm import LLM
 
-ModelArgument = Annotated[str, typer.Argument(help="A GGUF file, or a name from `nextoken models`.", metavar="MODEL")]
-ThreadsOption = Annotated[int | None, typer.Option("--threads", "-t", help="Threads; the physical cores if not given.")]
-ContextOption = Annotated[int | None, typer.Option("--n-ctx", help="Most tokens of a sequence; the model's own if not given.")]
+ModelArgument = Annotated[
+    str, typer.Argument(help="A GGUF file, or a name from `nextoken models`.", metavar="MODEL")
+]
+ThreadsOption = Annotated[
+    int | None, typer.Option("--threads", "-t", help="Threads; the physical cores if not given.")
+]
+ContextOption = Annotated[
+    int | None, typer.Option("--n-ctx", help="Most tokens of a sequence; the model's own if not given.")
+]
 KvOption = Annotated[str, typer.Option("--kv-dtype", help="Type of cached keys and values: f16 or f32.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
-def open_model(model: str, n_threads: int | None = None, n_ctx: int | None = None, kv_dtype: str = "f16") -> LLM:
+def open_model(
+    model: str, n_threads: int | None = None, n_ctx: int | None = None, kv_dtype: str = "f16"
+) -> LLM:
     """The model, downloaded if it is of the catalogue and not here yet; progress goes to stderr if that is a terminal."""
     console = Console(stderr=True)
     bar = Progress(
-        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=console, transient=True
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
     )
     with bar if sys.stderr.isatty() else nullcontext():
         path = model
         if catalogue.is_name(model):
             task = bar.add_task(f"downloading {model}", total=None)
-            path = str(catalogue.fetch(model, lambda done, total: bar.update(task, completed=done, total=total)))
+            path = str(
+                catalogue.fetch(model, lambda done, total: bar.update(task, completed=done, total=total))
+            )
             bar.remove_task(task)
         task = bar.add_task("loading", total=None)
         return LLM(

@@ -28,16 +28,28 @@ EXIT_WORDS = ("/exit", "/quit")
 
 def run_command(
     model: ModelArgument,
-    prompt: Annotated[str | None, typer.Argument(help="What to answer; a conversation starts if it is not given.")] = None,
-    max_tokens: Annotated[int | None, typer.Option("--max-tokens", "-n", help="At most so many tokens an answer.")] = None,
+    prompt: Annotated[
+        str | None, typer.Argument(help="What to answer; a conversation starts if it is not given.")
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option("--max-tokens", "-n", help="At most so many tokens an answer.")
+    ] = None,
     temperature: Annotated[float, typer.Option("--temperature", help="0 takes the likeliest token.")] = 0.0,
     top_k: Annotated[int, typer.Option("--top-k", help="Keep the k likeliest; 0 keeps all.")] = 0,
     top_p: Annotated[float, typer.Option("--top-p", help="Keep the likeliest that sum to p.")] = 1.0,
-    min_p: Annotated[float, typer.Option("--min-p", help="Keep those at least p times as likely as the best.")] = 0.0,
-    repetition_penalty: Annotated[float, typer.Option("--repetition-penalty", help="Above 1 against repetition.")] = 1.0,
+    min_p: Annotated[
+        float, typer.Option("--min-p", help="Keep those at least p times as likely as the best.")
+    ] = 0.0,
+    repetition_penalty: Annotated[
+        float, typer.Option("--repetition-penalty", help="Above 1 against repetition.")
+    ] = 1.0,
     seed: Annotated[int | None, typer.Option("--seed", help="The same seed draws the same answer.")] = None,
-    system: Annotated[str | None, typer.Option("--system", help="The system message of a conversation.")] = None,
-    raw: Annotated[bool, typer.Option("--raw", help="Continue the prompt as plain text, without the chat template.")] = False,
+    system: Annotated[
+        str | None, typer.Option("--system", help="The system message of a conversation.")
+    ] = None,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Continue the prompt as plain text, without the chat template.")
+    ] = False,
     threads: ThreadsOption = None,
     n_ctx: ContextOption = None,
     kv_dtype: KvOption = "f16",
@@ -62,7 +74,9 @@ def run_command(
         messages = [] if system is None else [{"role": "system", "content": system}]
         if prompt is None:
             if plain:
-                raise typer.BadParameter("this model has no chat template: give a prompt to continue", param_hint="PROMPT")
+                raise typer.BadParameter(
+                    "this model has no chat template: give a prompt to continue", param_hint="PROMPT"
+                )
             _converse(llm, messages, options, quiet)
             return
         if plain:
