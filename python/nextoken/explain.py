@@ -1,4 +1,4 @@
-"""The loop laid open: for each forward pass the tokens in, the candidates out, what each stage removed, and the choice."""
+"""The loop laid open: for each pass the tokens in, the candidates out, what each stage removed, and the choice."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _options(
-    show_version: Annotated[
+    _show_version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
     ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what is logged.")] = False,

@@ -89,6 +89,7 @@ def cache_command(
             f"Left out, since uncached work grows with the square: {list(result.skipped)}; --full measures them."
         )
     console.print(
-        f"Reading {result.prefill_tokens} tokens at once: {result.prefill_rate:.0f} tokens/s. Writing one at a time: "
-        f"{result.decode_rate:.0f} tokens/s: every written token reads all weights anew, a read prompt shares one reading."
+        f"Reading {result.prefill_tokens} tokens at once: {result.prefill_rate:.0f} tokens/s. "
+        f"Writing one at a time: {result.decode_rate:.0f} tokens/s."
     )
+    console.print("Every token written reads all weights anew; the tokens of a prompt share one reading.")

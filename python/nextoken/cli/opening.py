@@ -30,7 +30,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for program
 def open_model(
     model: str, n_threads: int | None = None, n_ctx: int | None = None, kv_dtype: str = "f16"
 ) -> LLM:
-    """The model, downloaded if it is of the catalogue and not here yet; progress goes to stderr if that is a terminal."""
+    """The model, downloaded if the catalogue has it and this machine not; progress shows on a terminal's stderr."""
     console = Console(stderr=True)
     bar = Progress(
         TextColumn("{task.description}"),
