@@ -192,7 +192,7 @@ def _step(
 def _shapes(step: Step) -> str:
     b, t, v = step.logits_shape
     cached = f", {step.cached} more in the cache" if step.cached else ""
-    return f"ids [{b}, {t}]{cached} -> logits [{b}, {t}, {v}] -> last row"
+    return f"ids [{b}, {t}]{cached} -> logits [{b}, {t}, {v}] -> last row (the only one computed)"
 
 
 def _inputs(step: Step) -> str:

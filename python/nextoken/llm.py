@@ -322,7 +322,9 @@ class LLM:
             raise ValueError(f"top must be at least 1, got {top}")
         chosen = self._single(self._params(params, options))
         if chosen.logits_processor is not None or not chosen.use_cache or chosen.stop:
-            raise ValueError("explain shows the plain loop: no logits_processor, no stop strings, use_cache=True")
+            raise ValueError(
+                "explain shows the plain loop: no logits_processor, no stop strings, use_cache=True"
+            )
         ids = self._one_prompt(prompt)
         check_room(len(ids), self.n_ctx)
         text = prompt if isinstance(prompt, str) else self.tokenizer.decode(ids.tolist())

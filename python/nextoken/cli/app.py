@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -53,6 +54,8 @@ def _options(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; errors of ours are one line on stderr and exit code 1, never a traceback."""
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends the program without a word
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(
@@ -60,9 +63,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
             )  # a terminal that lacks a character shows another, and goes on
     try:
         app(args=None if arguments is None else list(arguments))
-    except BrokenPipeError:  # | head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(141) from None
     except (Error, OSError, MemoryError, ValueError) as error:
         _complain(error)
         raise SystemExit(1) from None

@@ -73,7 +73,8 @@ def _print(about: dict[str, Any]) -> None:
     for key, value in about["hparams"].items():
         facts.add_row(key, str(value))
     console.print(facts)
-    types = Table(box=None, padding=(1, 2, 0, 0), title_justify="left")
+    console.print()
+    types = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("type", "tensors", "elements", "bytes"):
         types.add_column(column, justify="left" if column == "type" else "right")
     for entry in about["types"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -16,7 +17,7 @@ def models_command(as_json: JsonOption = False) -> None:
 
     Example: nextoken models --json
     """
-    entries = []
+    entries: list[dict[str, Any]] = []
     for name, entry in catalogue.CATALOGUE.items():
         local = catalogue.local_path(name)
         entries.append(
@@ -33,16 +34,12 @@ def models_command(as_json: JsonOption = False) -> None:
         print(json.dumps(entries))
         return
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("name", "size", "licence", "here", "sha256", "what it is"):
-        table.add_column(column, overflow="fold")
+    for column in ("name", "size", "licence", "here", "sha256"):
+        table.add_column(column)
     for row in entries:
         here = "yes" if row["path"] else "no"
-        table.add_row(
-            row["name"],
-            mib(float(str(row["bytes"]))),
-            row["license"],
-            here,
-            str(row["sha256"])[:12] + "…",
-            row["description"],
-        )  # type: ignore[arg-type]
-    Console(highlight=False).print(table)
+        table.add_row(row["name"], mib(row["bytes"]), row["license"], here, row["sha256"][:12] + "...")
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(table)
+    for row in entries:
+        console.print(f"{row['name']}: {row['description']}")

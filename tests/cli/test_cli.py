@@ -1,0 +1,155 @@
+"""The command line, run as users run it: in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.gguf_files import tiny_llama
+
+COMMAND = [sys.executable, "-c", "from nextoken.cli import main; main()"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_llama(tmp_path_factory.mktemp("models") / "tiny.gguf", "Q8_0", seed=2)
+
+
+def nextoken(*arguments: object, code: int = 0, text: str | None = None) -> subprocess.CompletedProcess[str]:
+    result = subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=120,
+        input=text,
+    )
+    assert result.returncode == code, result.stderr
+    assert "Traceback" not in result.stderr
+    return result
+
+
+def test_run_prints_the_answer_and_a_line_of_timings(model: Path) -> None:
+    result = nextoken("run", model, "hello", "--raw", "-n", 8)
+    assert result.stdout.strip()
+    for part in ("prompt", "generated", "first token after", "peak memory"):
+        assert part in result.stderr
+    assert nextoken("run", model, "hello", "--raw", "-n", 8, "-q").stdout == result.stdout
+
+
+def test_run_json_is_an_openai_completion(model: Path) -> None:
+    answer = json.loads(nextoken("run", model, "hello", "--raw", "-n", 4, "--json").stdout)
+    assert answer["usage"]["completion_tokens"] <= 4
+    assert "text" in answer["choices"][0]
+
+
+def test_a_conversation_reads_lines_until_the_end(model: Path) -> None:
+    result = nextoken("run", model, "-n", 3, text="hi\n\nthere\n/exit\nnever read\n")
+    assert result.stderr.count("generated") == 2
+
+
+def test_explain_as_table_and_json(model: Path) -> None:
+    assert "pass 2" in nextoken("explain", model, "hello", "-n", 2).stdout
+    steps = json.loads(nextoken("explain", model, "hello", "-n", 2, "--json").stdout)["steps"]
+    assert [len(step["inputs"]) for step in steps][1:] == [1] * (len(steps) - 1)
+
+
+def test_inspect_reckons_memory_from_the_header(model: Path, tmp_path: Path) -> None:
+    about = json.loads(nextoken("inspect", model, "--n-ctx", 128, "--json").stdout)
+    assert about["architecture"] == "llama"
+    assert about["supported"]
+    # 2 layers, 2 kv heads, k and v of 16 f16 each
+    assert about["memory"]["kv_bytes"] == 128 * 2 * 2 * 2 * 16 * 2
+    assert "Q8_0" in nextoken("inspect", model).stdout
+    header_only = tmp_path / "short.gguf"
+    header_only.write_bytes(model.read_bytes()[:-1])
+    assert "nextoken:" in nextoken("inspect", header_only, code=1).stderr
+
+
+def test_models_lists_the_catalogue() -> None:
+    names = [entry["name"] for entry in json.loads(nextoken("models", "--json").stdout)]
+    assert names == ["smollm2-135m", "gemma-3-270m"]
+    assert "Apache-2.0" in nextoken("models").stdout
+
+
+def test_bench_cache_writes_what_it_prints(model: Path, tmp_path: Path) -> None:
+    file = tmp_path / "cache.json"
+    out = nextoken("bench", "cache", model, "--rounds", 1, "--json-file", file, "--json").stdout
+    figures = json.loads(file.read_text())
+    assert figures == json.loads(out)
+    for row in figures["rows"]:
+        n, prompt = row["generated"], row["prompt"]
+        assert row["passes"] == n
+        assert row["cached_rows"] == prompt + n - 1
+        assert row["uncached_rows"] == sum(prompt + i for i in range(n))
+
+
+@pytest.mark.parametrize("command", ["run", "explain", "inspect", "models", "bench"])
+def test_help_has_an_example(command: str) -> None:
+    arguments = [command, "cache"] if command == "bench" else [command]
+    assert f"nextoken {' '.join(arguments)}" in nextoken(*arguments, "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["run", "/no/such/file.gguf", "hi"], 1, "No such file"),
+        (["run", "no-such-model", "hi"], 1, "no-such-model"),
+        (["run", "MODEL", "hi", "--top-p", "0"], 1, "top_p"),
+        (["run", "MODEL", "hi", "--nonsense"], 2, "nonsense"),
+        (["frobnicate"], 2, "frobnicate"),
+    ],
+)
+def test_a_fault_is_one_line_and_an_exit_code(
+    model: Path, arguments: list[str], code: int, says: str
+) -> None:
+    result = nextoken(*[str(model) if a == "MODEL" else a for a in arguments], code=code)
+    assert says in result.stderr
+
+
+def test_a_closed_pipe_ends_quietly(model: Path) -> None:
+    with subprocess.Popen(
+        [*COMMAND, "run", str(model), "hello", "--raw", "-n", "200"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(1)
+        process.stdout.close()
+        errors = process.stderr.read()
+        assert process.wait(60) == -signal.SIGPIPE
+        assert b"Traceback" not in errors
+        assert b"Exception ignored" not in errors
+
+
+def test_ctrl_c_stops_the_answer_and_not_the_conversation(model: Path) -> None:
+    parent, child = pty.openpty()
+    with subprocess.Popen(
+        [*COMMAND, "run", str(model)], stdin=child, stdout=child, stderr=child, close_fds=True
+    ) as process:
+        os.close(child)
+
+        def read_until(what: bytes) -> bytes:
+            seen = b""
+            limit = time.monotonic() + 60
+            while what not in seen and time.monotonic() < limit:
+                seen += os.read(parent, 4096)
+            assert what in seen
+            return seen
+
+        read_until(b"> ")
+        process.send_signal(signal.SIGINT)  # at the prompt: a new line, still there
+        read_until(b"> ")
+        os.write(parent, b"/exit\n")
+        assert process.wait(60) == 0
+    os.close(parent)
