@@ -113,6 +113,7 @@ def generate_cached(llm: LLM, prompt: Sequence[int], n: int) -> tuple[list[int],
         for _ in range(n):
             rows += len(pending)
             logits = session.append(pending, logits="last")
+            assert logits is not None
             pending = [int(np.argmax(logits))]
             ids += pending
     return ids, n, rows
@@ -127,6 +128,7 @@ def generate_uncached(llm: LLM, prompt: Sequence[int], n: int) -> tuple[list[int
         rows += len(whole)
         with llm.session() as session:
             logits = session.append(whole, logits="last")
+        assert logits is not None
         ids.append(int(np.argmax(logits)))
     return ids, n, rows
 
