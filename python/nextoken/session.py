@@ -13,7 +13,7 @@ from nextoken import _native, session_file
 from nextoken.answer import Vocabulary
 from nextoken.completion import Token
 from nextoken.engine import Engine, LogitsWanted, Progress
-from nextoken.errors import ModelFormatError
+from nextoken.errors import ContextLengthError, ModelFormatError
 from nextoken.inputs import Ids, TokenIds, check_ids
 from nextoken.processor import call_processor
 
@@ -234,6 +234,13 @@ def open_session(llm: LLM, path: str | os.PathLike[str]) -> Session:
             path=str(os.fspath(path)),
             field="kv_dtype",
         )
-    ids = check_ids(header.ids, engine.vocab_size, n_ctx=engine.n_ctx)
+    try:
+        ids = check_ids(header.ids, engine.vocab_size, n_ctx=engine.n_ctx)
+    except ContextLengthError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise ModelFormatError(
+            f"{os.fspath(path)}: {error}", path=str(os.fspath(path)), field="ids"
+        ) from None
     cache = _native.Cache.restore(engine.model, engine.kv_dtype, engine.n_ctx, ids, payload)
     return Session(llm, engine.keep(cache))
