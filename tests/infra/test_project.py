@@ -75,4 +75,4 @@ def test_no_dependency_of_the_package_is_another_engine() -> None:
         line.split(";")[0] for line in importlib.metadata.requires("nextoken") or [] if "extra" not in line
     ]
     names = {re.split(r"[<>=!~ \[]", line)[0] for line in needed}
-    assert names == {"numpy", "tokenizers", "jinja2", "typer", "rich"}
+    assert names == {"numpy", "jinja2", "typer", "rich"}
