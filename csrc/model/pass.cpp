@@ -128,7 +128,8 @@ void run_pass(Model& model, const std::vector<SequenceStep>& steps, Logits logit
     step.cache->reserve(step.n);
     total += step.n;
   }
-  const int64_t rows = std::min(total, CHUNK_ROWS) <= DECODE_ROWS ? DECODE_ROWS : CHUNK_ROWS;
+  int64_t rows = DECODE_ROWS; // a power of two: a short prompt does not pay for a long one
+  while (rows < std::min(total, CHUNK_ROWS)) rows *= 2;
   if (model.workspace.max_rows < rows) {
     model.workspace = Workspace(); // gives the smaller one back first
     model.workspace = Workspace(model.spec, rows, (int64_t)model.inverse_frequencies.size());

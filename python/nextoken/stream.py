@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator
@@ -92,6 +91,7 @@ async def stream_async(
 
 async def _in_worker(engine: Engine, work: Callable[[], T], stop: threading.Event) -> T:
     """`work()` in a thread. If the task is cancelled: set `stop`, wait for the work to notice, then give way."""
+    import asyncio  # here: it loads OpenSSL, megabytes that most programs of ours never need
 
     def run() -> T:
         try:
