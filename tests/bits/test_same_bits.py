@@ -46,8 +46,8 @@ class NativeMachine:
         assert self.model.isa == isa
         self._kv_dtype = kv_dtype
 
-    def new(self) -> _native.Cache:
-        return _native.Cache(self.model, self._kv_dtype, 256)
+    def new(self, n_ctx: int = 256) -> _native.Cache:
+        return _native.Cache(self.model, self._kv_dtype, n_ctx)
 
     def append(self, states: list[_native.Cache], ids: list[list[int]]) -> list[Logits]:
         return _native.append(self.model, states, ids, "all")
