@@ -60,13 +60,15 @@ def tiny_llama(
     n_kv_heads: int = 2,
     tied: bool = True,
     metadata: Mapping[str, Any] = {},
+    tensors: Mapping[str, Tensor | None] = {},
     tokenizer: Mapping[str, Any] | None = None,
 ) -> Path:
     """A random llama-architecture model of a few hundred KB with SmolLM2's kind of tokenizer; returns `path`.
 
     `types` is the type of every matrix, or a mapping by the last part of the name before `.weight`
     (`{"ffn_down": "Q6_K", "token_embd": "Q8_0", "": "Q4_K"}`, where "" is the rest). `hidden` is 64, or 256
-    when a K-quant needs rows of whole 256-blocks. `metadata` adds keys or replaces them; None drops one.
+    when a K-quant needs rows of whole 256-blocks. `metadata` adds keys or replaces them, None drops one;
+    `tensors` does so with tensors.
     """
     hidden = hidden or _hidden_for(types)
     head_dim, ffn = hidden // n_heads, (512 if hidden % 256 == 0 else 96)
@@ -105,7 +107,7 @@ def tiny_llama(
             "ffn_up": (hidden, ffn),
             "ffn_down": (ffn, hidden),
         }.items()}  # fmt: skip
-    return _write_model(path, keys, shapes, types, seed, metadata)
+    return _write_model(path, keys, shapes, types, seed, metadata, tensors)
 
 
 def tiny_gemma3(
@@ -119,6 +121,7 @@ def tiny_gemma3(
     n_kv_heads: int = 1,
     sliding_window: int = 16,
     metadata: Mapping[str, Any] = {},
+    tensors: Mapping[str, Tensor | None] = {},
     tokenizer: Mapping[str, Any] | None = None,
 ) -> Path:
     """A random gemma3-architecture model with Gemma's kind of tokenizer; arguments as for `tiny_llama`.
@@ -166,7 +169,7 @@ def tiny_gemma3(
             "post_attention_norm": (hidden,),
             "post_ffw_norm": (hidden,),
         }.items()}  # fmt: skip
-    return _write_model(path, keys, shapes, types, seed, metadata)
+    return _write_model(path, keys, shapes, types, seed, metadata, tensors)
 
 
 def _write_model(
@@ -176,6 +179,7 @@ def _write_model(
     types: str | Mapping[str, str],
     seed: int,
     metadata: Mapping[str, Any],
+    replaced: Mapping[str, Tensor | None],
 ) -> Path:
     tensors: dict[str, Tensor] = {}
     for index, (name, shape) in enumerate(shapes.items()):
@@ -193,7 +197,8 @@ def _write_model(
             raw = encode(rng.normal(0, spread, shape[::-1]).astype(np.float32), kind)
         tensors[name] = (raw, kind, shape)
     merged = {k: v for k, v in {**keys, **metadata}.items() if v is not None}
-    return write_gguf(path, merged, tensors)
+    kept = {k: v for k, v in {**tensors, **replaced}.items() if v is not None}
+    return write_gguf(path, merged, kept)
 
 
 def _hidden_for(types: str | Mapping[str, str]) -> int:

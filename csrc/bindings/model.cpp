@@ -12,6 +12,7 @@
 
 #include "bindings.h"
 #include "bindings/python_poll.h"
+#include "gguf/reader.h"
 #include "model/load.h"
 #include "model/pass.h"
 #include "sampling/sampler.h"
@@ -33,9 +34,9 @@ TensorSource to_source(const py::handle& tensor) {
   return source;
 }
 
-std::shared_ptr<PyModel> load(const Spec& spec, const py::dict& tensors, const std::string& path, int n_threads,
-                              const std::optional<std::string>& isa, const py::object& progress,
-                              const py::object& cancel) {
+std::shared_ptr<PyModel> load(const Spec& spec, const py::dict& tensors, const std::string& path,
+                              const gguf::GGUFFile* header, int n_threads, const std::optional<std::string>& isa,
+                              const py::object& progress, const py::object& cancel) {
   if (n_threads < 1 || n_threads > 1024) {
     throw std::invalid_argument("n_threads must be from 1 to 1024, not " + std::to_string(n_threads));
   }
@@ -45,7 +46,8 @@ std::shared_ptr<PyModel> load(const Spec& spec, const py::dict& tensors, const s
   PythonProgress report(progress);
   auto result = std::make_shared<PyModel>();
   const py::gil_scoped_release released;
-  result->model = load_model(spec, sources, path, n_threads, isa ? isa->c_str() : nullptr, &poll, std::ref(report));
+  result->model = load_model(spec, sources, path, header ? &header->file : nullptr, n_threads,
+                             isa ? isa->c_str() : nullptr, &poll, std::ref(report));
   result->isa = result->model->kernels->isa();
   result->n_threads = n_threads;
   return result;
@@ -170,9 +172,11 @@ void bind_model(py::module_& m) {
   py::class_<PyModel, std::shared_ptr<PyModel>>(m, "Model",
                                                 "A loaded model; its passes run one at a time, in order of arrival.")
       .def_static(
-          "load", &load, py::arg("spec"), py::arg("tensors"), py::arg("path"), py::kw_only(), py::arg("n_threads"),
-          py::arg("isa") = py::none(), py::arg("progress") = py::none(), py::arg("cancel") = py::none(),
+          "load", &load, py::arg("spec"), py::arg("tensors"), py::arg("path"), py::kw_only(),
+          py::arg("header") = py::none(), py::arg("n_threads"), py::arg("isa") = py::none(),
+          py::arg("progress") = py::none(), py::arg("cancel") = py::none(),
           "Read and repack the tensors, {role: object with name, type, shape, offset, nbytes}, of the file at path.\n\n"
+          "header is the GGUFFile they come from; if path leads to another file by now, that is a ModelFormatError.\n"
           "progress(bytes_done, bytes_total); cancel has is_set(). Raises ModelFormatError, UnsupportedModelError,\n"
           "NumericalError, OSError, MemoryError, Cancelled.")
       .def_property_readonly("spec", [](const PyModel& m) { return m.model->spec; })

@@ -87,6 +87,13 @@ void File::check_unchanged() const {
   }
 }
 
+void File::check_same(const File& other) const {
+  const struct stat &a = opened_, &b = other.opened_;
+  if (a.st_dev != b.st_dev || a.st_ino != b.st_ino || a.st_size != b.st_size || change_time(a) != change_time(b)) {
+    throw FormatError(path_ + ": the file was replaced or changed after its header was read", "file", -1, path_);
+  }
+}
+
 void File::close() noexcept {
   if (fd_ >= 0) ::close(std::exchange(fd_, -1));
 }

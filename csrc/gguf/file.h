@@ -30,6 +30,9 @@ class File {
   /// Throws FormatError if size, time of change or identity differ from when the file was opened.
   void check_unchanged() const;
 
+  /// Throws FormatError if `other` was not the same file in the same state when it was opened.
+  void check_same(const File& other) const;
+
   /// Gives the descriptor back; size() and path() stay. Twice does nothing. Must not run beside read().
   void close() noexcept;
 

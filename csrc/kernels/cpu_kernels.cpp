@@ -4,6 +4,7 @@
 
 #include "base/errors.h"
 #include "base/exact_math.h"
+#include "base/finite.h"
 
 namespace nextoken {
 namespace {
@@ -32,6 +33,8 @@ void CpuKernels::quantize_row(const Hidden& h, unsigned forms, int64_t row) cons
     finite &= table_.quantize_q256(x, k, r.codes, r.scale, r.sum);
   }
   if (forms & (1u << (int)ActivationForm::bf16)) table_.round_bf16(x, k, h.bf16_row(row));
+  const unsigned checked = (1u << (int)ActivationForm::q32) | (1u << (int)ActivationForm::q256);
+  if (!(forms & checked)) finite = all_finite(x, k); // quantising has looked at every number
   if (!finite) throw NumericalError("the model's activations are no longer finite numbers");
 }
 

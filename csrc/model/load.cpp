@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cfloat>
 #include <cmath>
 #include <cstring>
 
@@ -42,7 +43,7 @@ class Plan {
   void matrix(const std::string& role, int64_t n_rows, int64_t k, Matrix& m) {
     const TensorSource* source = find(role);
     if (!source) return;
-    const quant::TypeInfo& info = quant::type_info((WeightType)source->type);
+    const quant::TypeInfo& info = type_of(*source);
     require_shape(*source, {k, n_rows});
     if (k % info.block_size != 0) {
       throw FormatError("tensor '" + source->name + "': rows of " + std::to_string(k) +
@@ -62,10 +63,11 @@ class Plan {
     file_bytes += source->nbytes;
   }
 
-  void vector(const std::string& role, int64_t n, std::vector<float>& v) {
+  /// Of finite numbers, each at least `least`.
+  void vector(const std::string& role, int64_t n, std::vector<float>& v, float least = -FLT_MAX) {
     const TensorSource* source = find(role);
     if (!source) return;
-    const quant::TypeInfo& info = quant::type_info((WeightType)source->type);
+    const quant::TypeInfo& info = type_of(*source);
     require_shape(*source, {n});
     require_bytes(*source, (n + info.block_size - 1) / info.block_size * info.block_bytes);
     std::vector<uint8_t> bytes((size_t)source->nbytes);
@@ -74,6 +76,11 @@ class Plan {
     quant::dequantize(info.type, bytes.data(), n, v.data());
     for (float x : v) {
       if (!std::isfinite(x)) throw NumericalError("tensor '" + source->name + "' holds numbers that are not finite");
+      if (x < least) {
+        throw FormatError(
+            "tensor '" + source->name + "' holds " + std::to_string(x) + ", less than " + std::to_string(least),
+            source->name, source->offset);
+      }
     }
     fingerprint.add(bytes.data(), source->nbytes);
   }
@@ -96,6 +103,14 @@ class Plan {
     if (found != sources_.end()) return &found->second;
     missing_.push_back(role);
     return nullptr;
+  }
+
+  static const quant::TypeInfo& type_of(const TensorSource& source) {
+    try {
+      return quant::type_info((WeightType)source.type);
+    } catch (const UnsupportedError& e) {
+      throw UnsupportedError("tensor '" + source.name + "': " + e.what());
+    }
   }
 
   static void require_shape(const TensorSource& source, std::vector<int64_t> expected) {
@@ -125,7 +140,7 @@ void plan_weights(const Spec& s, Plan& plan, Weights& w) {
   plan.matrix("embedding", s.vocab_size, s.hidden_size, w.embedding);
   if (plan.has("lm_head")) plan.matrix("lm_head", s.vocab_size, s.hidden_size, w.head);
   plan.vector("final_norm", s.hidden_size, w.final_norm);
-  if (plan.has("rope_factors")) plan.vector("rope_factors", s.n_rot / 2, w.rope_factors);
+  if (plan.has("rope_factors")) plan.vector("rope_factors", s.n_rot / 2, w.rope_factors, LEAST_ROPE_DIVISOR);
   w.layers.resize((size_t)s.n_layers());
   for (size_t i = 0; i < w.layers.size(); ++i) {
     Layer& layer = w.layers[i];
@@ -245,10 +260,12 @@ void connect(Model& model) {
 } // namespace
 
 std::unique_ptr<Model> load_model(const Spec& spec, const TensorSources& sources, const std::string& path,
-                                  int n_threads, const char* isa, Poll* poll, const Progress& progress) {
+                                  const gguf::File* header, int n_threads, const char* isa, Poll* poll,
+                                  const Progress& progress) {
   validate(spec);
   const KernelTable& table = kernel_table(isa);
   const gguf::File file(path);
+  if (header) file.check_same(*header);
   auto model = std::make_unique<Model>();
   model->spec = spec;
   Plan plan(sources, file);

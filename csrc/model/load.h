@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/poll.h"
+#include "gguf/file.h"
 #include "model/model.h"
 #include "model/pass.h"
 
@@ -25,10 +26,12 @@ struct TensorSource {
 /// ".q_norm", ".k_norm", ".attn_post_norm", ".ffn_post_norm".
 using TensorSources = std::map<std::string, TensorSource>;
 
+/// `header`, if not null, is the file that spec and sources were read from: `path` must still lead to it.
 /// `isa` null picks the best. Throws FormatError (missing tensors, shapes that do not fit the spec, a file that
 /// changes), TruncatedError, UnsupportedError (weight types), NumericalError (weights that are not finite), FileError,
 /// OutOfMemory, and what poll throws. Nothing refers to the file afterwards.
 std::unique_ptr<Model> load_model(const Spec& spec, const TensorSources& sources, const std::string& path,
-                                  int n_threads, const char* isa, Poll* poll, const Progress& progress);
+                                  const gguf::File* header, int n_threads, const char* isa, Poll* poll,
+                                  const Progress& progress);
 
 } // namespace nextoken

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/errors.h"
+#include "base/finite.h"
 #include "base/float_environment.h"
 #include "model/forward.h"
 
@@ -63,6 +64,11 @@ struct Cursor {
   }
 };
 
+/// What a sampler checks itself.
+void require_finite(const Rows<float>& logits, int64_t row) {
+  if (!all_finite(logits[row], logits.cols)) throw NumericalError("the model's logits are not finite numbers");
+}
+
 /// Logits of the last rows of the sequences that end in this batch.
 void give_last_rows(Model& model, const Batch& batch, const std::vector<SequenceStep>& steps,
                     const std::vector<size_t>& piece_sequences, const OnLastRow& on_last) {
@@ -85,6 +91,7 @@ void give_last_rows(Model& model, const Batch& batch, const std::vector<Sequence
       if (on_last) {
         on_last(sequence, logits[i]);
       } else {
+        require_finite(logits, i);
         std::memcpy(steps[sequence].logits, logits[i], (size_t)logits.cols * 4);
       }
     });
@@ -99,8 +106,9 @@ void give_all_rows(Model& model, const Batch& batch, const std::vector<SequenceS
     const BatchPiece& piece = batch.pieces[p];
     const SequenceStep& step = steps[piece_sequences[p]];
     const int64_t first = piece.first_position - step.cache->length();
-    project_logits(model, batch, w.x.slice(piece.row_begin, piece.row_begin + piece.n_tokens), w,
-                   {step.logits + first * vocab_size, piece.n_tokens, vocab_size, vocab_size});
+    const Rows<float> logits{step.logits + first * vocab_size, piece.n_tokens, vocab_size, vocab_size};
+    project_logits(model, batch, w.x.slice(piece.row_begin, piece.row_begin + piece.n_tokens), w, logits);
+    model.pool->for_each(piece.n_tokens, nullptr, [&](int64_t i, int) { require_finite(logits, i); });
   }
 }
 

@@ -1,6 +1,7 @@
 #include "model/spec.h"
 
-#include <cmath>
+#include <cfloat>
+#include <cstdio>
 #include <string>
 
 #include "base/errors.h"
@@ -17,12 +18,24 @@ void require_count(int64_t value, int64_t limit, const char* field) {
           "must be from 1 to " + std::to_string(limit) + ", not " + std::to_string(value));
 }
 
+std::string text(double value) {
+  char digits[32];
+  std::snprintf(digits, sizeof digits, "%g", value);
+  return digits;
+}
+
+/// Of float's range, since they become floats.
 void require_positive(double value, const char* field) {
-  require(std::isfinite(value) && value > 0, field, "must be a positive number, not " + std::to_string(value));
+  require(value >= FLT_MIN && value <= FLT_MAX, field, "must be a positive float, not " + text(value));
+}
+
+void require_from(double least, double value, const char* field) {
+  require(value >= least && value <= FLT_MAX, field, "must be a float from " + text(least) + ", not " + text(value));
 }
 
 void require_cap(double value, const char* field) {
-  require(std::isfinite(value) && value >= 0, field, "must be zero or positive, not " + std::to_string(value));
+  require(value == 0 || (value >= FLT_MIN && value <= FLT_MAX), field,
+          "must be zero or a positive float, not " + text(value));
 }
 
 } // namespace
@@ -31,7 +44,7 @@ void validate(const Spec& s) {
   // The limits keep every product of two sizes far inside int64.
   constexpr int64_t WIDE = int64_t{1} << 24;
   require_count(s.n_layers(), 4096, "n_layers");
-  require_count(s.n_ctx, int64_t{1} << 31, "n_ctx");
+  require_count(s.n_ctx, int64_t{1} << 32, "n_ctx"); // no memory is taken for it
   require_count(s.vocab_size, int64_t{1} << 26, "vocab_size");
   require_count(s.hidden_size, WIDE, "hidden_size");
   require_count(s.ffn_size, WIDE, "ffn_size");
@@ -48,8 +61,8 @@ void validate(const Spec& s) {
   require_cap(s.attention_soft_cap, "attention_soft_cap");
   require_cap(s.logit_soft_cap, "logit_soft_cap");
   for (const LayerSpec& layer : s.layers) {
-    require_positive(layer.rope_theta, "rope_theta");
-    require_positive(layer.rope_factor, "rope_factor");
+    require_from(1.0, layer.rope_theta, "rope_theta");
+    require_from(LEAST_ROPE_FACTOR, layer.rope_factor, "rope_factor");
     require(layer.window >= 0, "window", "must not be negative");
   }
 }

@@ -7,6 +7,11 @@
 
 namespace nextoken {
 
+// Frequencies times 2^32 positions stay below 2^45, the largest angle of exact_sin: rope_theta is at least 1, and they
+// are divided by no less than these.
+constexpr double LEAST_ROPE_FACTOR = 1.0 / 1024;
+constexpr float LEAST_ROPE_DIVISOR = 1.0f / 8; // of single frequencies, given as a tensor
+
 struct LayerSpec {
   double rope_theta = 10000.0; // base of the rotary frequencies
   double rope_factor = 1.0;    // linear scaling: positions are divided by it

@@ -106,6 +106,7 @@ def load(
                 layout.spec,
                 layout.tensors,
                 os.fsencode(path),
+                header=file.native,
                 n_threads=threads,
                 progress=progress,
                 cancel=flag,

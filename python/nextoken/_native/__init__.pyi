@@ -464,6 +464,7 @@ class Model:
         tensors: dict[typing.Any, typing.Any],
         path: str | bytes,
         *,
+        header: GGUFFile | None = None,
         n_threads: typing.SupportsInt | typing.SupportsIndex,
         isa: str | None = None,
         progress: typing.Any = None,
@@ -472,6 +473,7 @@ class Model:
         """
         Read and repack the tensors, {role: object with name, type, shape, offset, nbytes}, of the file at path.
 
+        header is the GGUFFile they come from; if path leads to another file by now, that is a ModelFormatError.
         progress(bytes_done, bytes_total); cancel has is_set(). Raises ModelFormatError, UnsupportedModelError,
         NumericalError, OSError, MemoryError, Cancelled.
         """

@@ -5,8 +5,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from nextoken._native import Spec
+from nextoken.checkpoints.gguf import shortened
+from nextoken.errors import ModelFormatError, UnsupportedModelError
+
 if TYPE_CHECKING:
     from nextoken.checkpoints.gguf import GGUFCheckpoint
+
+
+# Where a file says what the fields of a Spec hold.
+KEYS = {
+    "n_layers": "block_count",
+    "n_ctx": "context_length",
+    "hidden_size": "embedding_length",
+    "ffn_size": "feed_forward_length",
+    "n_heads": "attention.head_count",
+    "n_kv_heads": "attention.head_count_kv",
+    "head_dim": "attention.key_length",
+    "n_rot": "rope.dimension_count",
+    "norm_eps": "attention.layer_norm_rms_epsilon",
+    "attention_soft_cap": "attn_logit_softcapping",
+    "logit_soft_cap": "final_logit_softcapping",
+    "rope_theta": "rope.freq_base",
+    "rope_factor": "rope.scaling.factor",
+    "window": "attention.sliding_window",
+}
 
 
 class Config:
@@ -37,11 +60,13 @@ class Config:
         return self._checkpoint.get_float(self._key(name), 0.0, above=0.0)
 
     def choice(self, name: str, choices: Sequence[str], default: str) -> str:
-        """One of the strings in `choices`."""
+        """One of the strings in `choices`; UnsupportedModelError, naming the key, for another."""
         key = self._key(name)
         value = self._checkpoint.get_str(key, default)
         if value not in choices:
-            raise self._checkpoint.error(key, f"is {value[:64]!r}, one of {', '.join(choices)} was expected")
+            raise UnsupportedModelError(
+                f"{self._checkpoint.path}: {key} is {shortened(value)}, this version applies {', '.join(choices)}"
+            )
         return value
 
     def rows_of(self, tensor: str) -> int:
@@ -54,6 +79,15 @@ class Config:
         prefix = self._key("")
         names = [key[len(prefix) :] for key in self._checkpoint.metadata if key.startswith(prefix)]
         return [name for name in names if name not in self._read]
+
+    def validate(self, spec: Spec) -> None:
+        """Raise ModelFormatError, naming the key, if the numbers fit no decoder."""
+        try:
+            spec.validate()
+        except ModelFormatError as error:
+            field = error.field or ""
+            key = self._checkpoint.hparam_key(KEYS[field]) if field in KEYS else field
+            raise self._checkpoint.error(key, f"does not fit: {error}") from None
 
     def _key(self, name: str) -> str:
         self._read.add(name)

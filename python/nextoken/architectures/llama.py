@@ -25,11 +25,13 @@ ROLES = {
 }
 OPTIONAL = frozenset({"lm_head", "rope_factors"})  # a tied head; files without frequency factors
 HARMLESS = frozenset({"vocab_size", "rope.scaling.original_context_length", "rope.scaling.finetuned"})
+WIDEST, MOST_HEADS = 1 << 24, 65536  # as in the native Spec, for the two that others are computed from
 
 
 def linear_rope_factor(config: Config) -> float:
     """What positions are divided by; scalings this version does not apply are refused."""
-    kind = config.choice("rope.scaling.type", ("none", "linear"), default="none")
+    # A factor without a type is a linear one: so old files write it, and so llama.cpp reads it.
+    kind = config.choice("rope.scaling.type", ("none", "linear"), default="linear")
     factor = config.positive("rope.scaling.factor", default=1.0)
     return factor if kind == "linear" else 1.0
 
@@ -39,9 +41,9 @@ def spec(config: Config) -> Spec:
     s = Spec()
     s.n_ctx = config.integer("context_length", lo=1)
     s.vocab_size = config.rows_of("token_embd.weight")
-    s.hidden_size = config.integer("embedding_length", lo=1)
+    s.hidden_size = config.integer("embedding_length", lo=1, hi=WIDEST)
     s.ffn_size = config.integer("feed_forward_length", lo=1)
-    s.n_heads = config.integer("attention.head_count", lo=1)
+    s.n_heads = config.integer("attention.head_count", lo=1, hi=MOST_HEADS)
     s.n_kv_heads = config.integer("attention.head_count_kv", default=s.n_heads, lo=1)
     even = s.hidden_size % s.n_heads == 0
     s.head_dim = config.integer(

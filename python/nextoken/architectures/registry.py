@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from nextoken._native import Spec
 from nextoken.architectures.config import Config
-from nextoken.errors import ModelFormatError, UnsupportedModelError
+from nextoken.errors import UnsupportedModelError
 
 if TYPE_CHECKING:
     from nextoken.checkpoints.gguf import GGUFCheckpoint, TensorInfo
@@ -72,12 +72,13 @@ def plan(checkpoint: GGUFCheckpoint) -> Plan:
     family = _families[name]
     config = Config(checkpoint)
     spec = family.spec(config)
-    try:
-        spec.validate()
-    except ModelFormatError as error:
-        raise ModelFormatError(
-            f"{checkpoint.path}: {error}", path=checkpoint.path, field=error.field
-        ) from None
+    config.validate(spec)
+    tokens = "tokenizer.ggml.tokens"
+    if tokens in checkpoint.metadata and checkpoint.metadata.length(tokens) > spec.vocab_size:
+        raise checkpoint.error(
+            tokens,
+            f"has {checkpoint.metadata.length(tokens)} elements, the embedding {spec.vocab_size} rows",
+        )
     for key in config.unread():
         if key not in family.harmless:
             raise UnsupportedModelError(
