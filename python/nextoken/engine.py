@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ LogitsWanted: TypeAlias = Literal["none", "last", "all"]
 Rows: TypeAlias = "npt.NDArray[np.float32] | None"
 
 N_WORKERS = 8
+EXIT_SECONDS = 5  # for passes to notice; they look every 20 ms
 
 _live: weakref.WeakSet[Engine] = weakref.WeakSet()
 
@@ -55,6 +57,7 @@ class Engine:
         self._exiting = False
         self._in_callback: set[int] = set()  # threads inside a function of the caller's
         self._caches: weakref.WeakSet[_native.Cache] = weakref.WeakSet()
+        self._inside: set[int] = set()  # threads in a pass
         self._workers: ThreadPoolExecutor | None = None
         _live.add(self)
 
@@ -70,6 +73,7 @@ class Engine:
                 "a logits processor or progress callback must not use the model that called it"
             )
         if self.closed:
+            self._fall_silent_at_exit()
             raise ClosedError("the model was closed")
 
     @property
@@ -172,22 +176,39 @@ class Engine:
     @contextmanager
     def _pass(self) -> Iterator[None]:
         self.check()
+        me = threading.get_ident()
+        self._inside.add(me)
         try:
             yield
         except (Cancelled, ClosedError):
-            if (
-                self._exiting
-            ):  # the interpreter is on its way out: a daemon thread that raised now would be noise
-                threading.Event().wait()
             if self.closed:
+                self._inside.discard(me)
+                self._fall_silent_at_exit()
                 raise ClosedError("the model was closed during this call") from None
             raise
+        finally:
+            self._inside.discard(me)
+
+    def _fall_silent_at_exit(self) -> None:
+        """Once the interpreter leaves, an error in a daemon thread would be noise: it waits for the end instead."""
+        if self._exiting and threading.current_thread() is not threading.main_thread():
+            threading.Event().wait()
 
     def leave(self) -> None:
-        """close(), at interpreter exit: threads that still compute fall silent instead of raising."""
+        """close(), at interpreter exit, when only daemon threads are left.
+
+        None may be inside a native call when the interpreter is torn down: it could not come back, and the process
+        would abort. So their passes are stopped and waited for, and the short calls between passes given time.
+        """
         self._exiting = True
         self._in_callback.clear()
         self.close()
+        for _ in range(100 * EXIT_SECONDS):
+            if not self._inside:
+                break
+            time.sleep(0.01)
+        if threading.active_count() > 1:
+            time.sleep(0.03)
 
 
 @atexit.register

@@ -17,7 +17,7 @@ import numpy as np
 from nextoken import _native
 from nextoken.answer import Answer
 from nextoken.completion import Completion, FinishReason, Timings, Token, Usage
-from nextoken.engine import Engine, Progress
+from nextoken.engine import CancelFlag, Engine, Progress
 from nextoken.errors import Cancelled
 from nextoken.inputs import Ids
 from nextoken.processor import call_processor
@@ -131,7 +131,7 @@ class Batch:
         self._waiting = deque(requests)
         self._sequences = [sequence for request in self._waiting for sequence in request.sequences]
         self._active: list[Sequence] = []
-        self._cancel = cancel
+        self._cancel = None if cancel is None else CancelFlag(cancel)
         self._progress = engine.guarded(progress)
         self._total = sum(len(s.request.ids) + s.budget for s in self._sequences)
 
