@@ -10,7 +10,12 @@
 
 namespace nextoken {
 
-PassQueue::PassQueue() : owner_((int)getpid()) {}
+PassQueue::PassQueue() : owner_((int)getpid()), changed_(std::make_unique<std::condition_variable>()) {}
+
+PassQueue::~PassQueue() {
+  // In a forked child, destroying it would wait for the waiters of the parent.
+  if ((int)getpid() != owner_) (void)changed_.release();
+}
 
 PassQueue::Turn::Turn(PassQueue& queue, Poll* poll) : queue_(queue) {
   // Before any lock: one held by another thread at the fork is never released in the child.
@@ -23,7 +28,7 @@ PassQueue::Turn::Turn(PassQueue& queue, Poll* poll) : queue_(queue) {
   const uint64_t ticket = queue.next_ticket_++;
   queue.waiting_.push_back(ticket);
   while (queue.waiting_.front() != ticket) {
-    queue.changed_.wait_for(lock, std::chrono::milliseconds(20));
+    queue.changed_->wait_for(lock, std::chrono::milliseconds(20));
     if (queue.waiting_.front() == ticket || !poll) continue;
     lock.unlock();
     try {
@@ -31,7 +36,7 @@ PassQueue::Turn::Turn(PassQueue& queue, Poll* poll) : queue_(queue) {
     } catch (...) {
       lock.lock();
       queue.waiting_.erase(std::find(queue.waiting_.begin(), queue.waiting_.end(), ticket));
-      queue.changed_.notify_all();
+      queue.changed_->notify_all();
       throw;
     }
     lock.lock();
@@ -41,7 +46,7 @@ PassQueue::Turn::Turn(PassQueue& queue, Poll* poll) : queue_(queue) {
 PassQueue::Turn::~Turn() {
   std::lock_guard<std::mutex> lock(queue_.mutex_);
   queue_.waiting_.pop_front();
-  queue_.changed_.notify_all();
+  queue_.changed_->notify_all();
 }
 
 } // namespace nextoken

@@ -3,6 +3,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <mutex>
 
 #include "base/poll.h"
@@ -25,11 +26,12 @@ class PassQueue {
   };
 
   PassQueue();
+  ~PassQueue();
 
  private:
   const int owner_; // process id
   std::mutex mutex_;
-  std::condition_variable changed_;
+  std::unique_ptr<std::condition_variable> changed_;
   std::deque<uint64_t> waiting_; // the front one has its turn
   uint64_t next_ticket_ = 0;
 };

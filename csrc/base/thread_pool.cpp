@@ -31,7 +31,7 @@ ThreadPool::ThreadPool(int n_threads) : n_threads_(n_threads), owner_((int)getpi
       std::lock_guard<std::mutex> lock(mutex_);
       generation_.fetch_add(1);
     }
-    wake_.notify_all();
+    wake_->notify_all();
     for (std::thread& t : threads_) t.join();
     throw;
   }
@@ -42,6 +42,8 @@ ThreadPool::~ThreadPool() {
     // After a fork the threads do not exist here: joining would wait for ever, and their handles must not end the
     // process.
     for (std::thread& t : threads_) t.detach();
+    // Destroying it would wait for its waiters, who stayed in the parent.
+    (void)wake_.release();
     return;
   }
   {
@@ -49,7 +51,7 @@ ThreadPool::~ThreadPool() {
     stop_ = true;
     generation_.fetch_add(1);
   }
-  wake_.notify_all();
+  wake_->notify_all();
   for (std::thread& t : threads_) t.join();
 }
 
@@ -70,7 +72,7 @@ void ThreadPool::start(Job job, void* fn) {
   if (sleeping_.load(std::memory_order_seq_cst) > 0) {
     // Under the lock, so that a thread between its last look and its wait is not missed.
     std::lock_guard<std::mutex> lock(mutex_);
-    wake_.notify_all();
+    wake_->notify_all();
   }
   run_job(0);
   for (int spins = 0; running_.load(std::memory_order_acquire) > 0; ++spins) {
@@ -99,7 +101,7 @@ void ThreadPool::work(int thread) {
     if (now == seen) {
       std::unique_lock<std::mutex> lock(mutex_);
       sleeping_.fetch_add(1, std::memory_order_seq_cst);
-      wake_.wait(lock, [&] { return (now = generation_.load(std::memory_order_seq_cst)) != seen; });
+      wake_->wait(lock, [&] { return (now = generation_.load(std::memory_order_seq_cst)) != seen; });
       sleeping_.fetch_sub(1, std::memory_order_relaxed);
     }
     seen = now;

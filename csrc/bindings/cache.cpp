@@ -21,9 +21,9 @@ namespace {
 /// Runs fn(cache) while no pass does, with the interpreter's lock released.
 template <class F>
 auto with_turn(const PyCache& c, F&& fn) {
-  c.open();
+  c.require_open();
   PythonPoll poll(py::none(), &c.owner->closing);
-  const py::gil_scoped_release released;
+  const Unlocked unlocked(*c.owner);
   const PassQueue::Turn turn(c.owner->model->queue, &poll);
   return fn(c.open());
 }
@@ -34,11 +34,7 @@ KvShape shape_of(const PyModel& model, const std::string& kv_dtype) {
 }
 
 std::unique_ptr<PyCache> wrap(std::shared_ptr<PyModel> owner, std::unique_ptr<Cache> cache) {
-  auto result = std::make_unique<PyCache>();
-  result->owner = std::move(owner);
-  result->cache = std::move(cache);
-  result->refresh();
-  return result;
+  return std::make_unique<PyCache>(std::move(owner), std::move(cache));
 }
 
 std::unique_ptr<PyCache> make(std::shared_ptr<PyModel> model, const std::string& kv_dtype, int64_t n_ctx) {
@@ -55,13 +51,13 @@ void rewind(PyCache& c, int64_t n) {
                                   " tokens");
     }
     cache.rewind(n);
+    c.refresh();
   });
-  c.refresh();
 }
 
 /// Keys or values of one layer as (T, n_kv_heads, head_dim) float32.
 py::array_t<float> read_layer(const PyCache& c, int64_t layer, bool keys) {
-  const KvShape& shape = c.open().shape();
+  const KvShape& shape = c.shape;
   if (layer < 0 || layer >= shape.n_layers) {
     throw std::invalid_argument("layer must be from 0 to " + std::to_string(shape.n_layers - 1) + ", not " +
                                 std::to_string(layer));
@@ -94,16 +90,23 @@ void bind_cache(py::module_& m) {
   py::class_<PyCache>(m, "Cache",
                       "The keys and values of one sequence, in blocks shared with its forks until one writes.")
       .def(py::init(&make), py::arg("model"), py::arg("kv_dtype"), py::arg("n_ctx"))
-      .def("__len__", [](const PyCache& c) { return c.length; })
+      .def("__len__", [](const PyCache& c) { return c.length.load(); })
       .def(
           "ids", [](const PyCache& c) { return with_turn(c, [](Cache& cache) { return cache.ids(); }); },
           "The token ids it holds.")
       .def_property_readonly(
-          "nbytes", [](const PyCache& c) { return c.nbytes; }, "bytes of its blocks, shared ones included")
-      .def_property_readonly("n_ctx", [](const PyCache& c) { return c.open().n_ctx(); })
+          "nbytes", [](const PyCache& c) { return c.nbytes.load(); }, "bytes of its blocks, shared ones included")
+      .def_property_readonly("n_ctx",
+                             [](const PyCache& c) {
+                               c.require_open();
+                               return c.n_ctx;
+                             })
       .def_property_readonly("kv_dtype",
-                             [](const PyCache& c) { return c.open().shape().type == KvType::f32 ? "f32" : "f16"; })
-      .def_property_readonly("closed", [](const PyCache& c) { return !c.cache || c.owner->closing; })
+                             [](const PyCache& c) {
+                               c.require_open();
+                               return c.shape.type == KvType::f32 ? "f32" : "f16";
+                             })
+      .def_property_readonly("closed", [](const PyCache& c) { return c.closed || c.owner->closing; })
       .def(
           "fork",
           [](const PyCache& c) { return wrap(c.owner, with_turn(c, [](Cache& cache) { return cache.fork(); })); },
@@ -122,13 +125,10 @@ void bind_cache(py::module_& m) {
       .def(
           "close",
           [](PyCache& c) {
-            if (!c.cache) return;
-            {
-              const py::gil_scoped_release released;
-              const PassQueue::Turn turn(c.owner->model->queue, nullptr);
-              c.cache.reset();
-            }
-            c.refresh();
+            if (c.closed) return;
+            const Unlocked unlocked(*c.owner);
+            const PassQueue::Turn turn(c.owner->model->queue, nullptr);
+            c.close();
           },
           "Free its memory. Again: nothing happens.");
 }

@@ -5,9 +5,11 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
+#include <chrono>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "bindings.h"
@@ -56,12 +58,16 @@ std::shared_ptr<PyModel> load(const Spec& spec, const py::dict& tensors, const s
 void close(PyModel& m) {
   m.closing.store(true);
   const py::gil_scoped_release released;
-  const PassQueue::Turn turn(m.model->queue, nullptr);
-  m.model->closed = true;
-  m.model->weights.storage = Buffer();
-  m.model->workspace = Workspace();
-  m.model->kernels.reset();
-  m.model->pool.reset();
+  {
+    const PassQueue::Turn turn(m.model->queue, nullptr);
+    m.model->closed = true;
+    m.model->weights.storage = Buffer();
+    m.model->workspace = Workspace();
+    m.model->kernels.reset();
+    m.model->pool.reset();
+  }
+  // See Unlocked. Not for ever: no promise depends on it unless the interpreter ends.
+  for (int ms = 0; ms < 1000 && m.calls.load() > 0; ++ms) std::this_thread::sleep_for(std::chrono::milliseconds(1));
 }
 
 std::vector<int32_t> to_ids(const py::handle& object) {
@@ -94,7 +100,8 @@ struct Steps {
     for (const py::handle item : ids) this->ids.push_back(to_ids(item));
     for (size_t i = 0; i < caches.size(); ++i) {
       if (!caches[i] || caches[i]->owner != model) throw std::invalid_argument("a session belongs to another model");
-      steps.push_back({&caches[i]->open(), this->ids[i].data(), (int64_t)this->ids[i].size(), nullptr});
+      caches[i]->require_open();
+      steps.push_back({nullptr, this->ids[i].data(), (int64_t)this->ids[i].size(), nullptr});
     }
   }
 
@@ -108,12 +115,10 @@ struct Steps {
            const OnLastRow& on_last) {
     PythonPoll poll(cancel, &model.closing);
     PythonProgress report(progress);
-    {
-      const py::gil_scoped_release released;
-      const PassQueue::Turn turn(model.model->queue, &poll);
-      for (size_t i = 0; i < caches.size(); ++i) steps[i].cache = &caches[i]->open(); // closed while it waited?
-      run_pass(*model.model, steps, logits, &poll, std::ref(report), on_last);
-    }
+    const Unlocked unlocked(model);
+    const PassQueue::Turn turn(model.model->queue, &poll);
+    for (size_t i = 0; i < caches.size(); ++i) steps[i].cache = &caches[i]->open(); // or closed while this waited
+    run_pass(*model.model, steps, logits, &poll, std::ref(report), on_last);
     for (PyCache* cache : caches) cache->refresh();
   }
 };

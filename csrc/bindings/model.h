@@ -4,7 +4,9 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "base/errors.h"
 #include "cache/cache.h"
@@ -17,22 +19,63 @@ struct PyModel {
   std::atomic<bool> closing{false};
   std::string isa;
   int n_threads = 0;
+  std::atomic<int> calls{0}; // that gave the interpreter's lock away and do not have it back
 };
 
-/// `cache` is null once closed. length and nbytes are copies that only change with the interpreter's lock held, so that
-/// they can be read while another thread's pass runs.
-struct PyCache {
-  std::shared_ptr<PyModel> owner;
-  std::unique_ptr<Cache> cache;
-  int64_t length = 0, nbytes = 0;
+/// Lends the interpreter's lock to other threads while a call uses the model, and tells close() that it is out: a
+/// thread that asks for the lock back once the interpreter is ending is ended inside C++ code, and takes the process
+/// with it.
+class Unlocked {
+ public:
+  explicit Unlocked(PyModel& model) : model_(model) {
+    model_.calls.fetch_add(1);
+    released_.emplace();
+  }
+  ~Unlocked() {
+    released_.reset();
+    model_.calls.fetch_sub(1);
+  }
+  Unlocked(const Unlocked&) = delete;
+  Unlocked& operator=(const Unlocked&) = delete;
 
+ private:
+  PyModel& model_;
+  std::optional<pybind11::gil_scoped_release> released_;
+};
+
+/// Only who has the model's turn looks at `cache`, which is null once closed. The rest can be read at any time, while
+/// another thread's pass runs or closes it.
+struct PyCache {
+  PyCache(std::shared_ptr<PyModel> owner, std::unique_ptr<Cache> cache)
+      : owner(std::move(owner)), shape(cache->shape()), n_ctx(cache->n_ctx()), cache(std::move(cache)) {
+    refresh();
+  }
+
+  const std::shared_ptr<PyModel> owner;
+  const KvShape shape;
+  const int64_t n_ctx;
+  std::unique_ptr<Cache> cache;
+  std::atomic<bool> closed{false};
+  std::atomic<int64_t> length{0}, nbytes{0};
+
+  void require_open() const {
+    if (closed) throw ClosedError("the session was closed");
+  }
+  /// With the turn.
   Cache& open() const {
-    if (!cache) throw ClosedError("the session was closed");
+    require_open();
     return *cache;
   }
+  /// With the turn, after what changes the cache.
   void refresh() {
-    length = cache ? cache->length() : 0;
-    nbytes = cache ? cache->nbytes() : 0;
+    length = cache->length();
+    nbytes = cache->nbytes();
+  }
+  /// With the turn.
+  void close() {
+    closed = true;
+    cache.reset();
+    length = nbytes = 0;
   }
 };
 

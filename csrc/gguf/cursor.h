@@ -8,7 +8,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "gguf/file.h"
+#include "base/file.h"
 
 namespace nextoken::gguf {
 

@@ -8,7 +8,7 @@
 #include <variant>
 #include <vector>
 
-#include "gguf/file.h"
+#include "base/file.h"
 #include "gguf/types.h"
 
 namespace nextoken::gguf {

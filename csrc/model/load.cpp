@@ -8,7 +8,6 @@
 
 #include "base/errors.h"
 #include "base/exact_math.h"
-#include "gguf/file.h"
 #include "kernels/cpu_kernels.h"
 #include "kernels/table.h"
 #include "model/fingerprint.h"
@@ -36,7 +35,7 @@ struct PlannedMatrix {
 /// Checks every tensor against the spec and the file before any memory is taken.
 class Plan {
  public:
-  Plan(const TensorSources& sources, const gguf::File& file) : sources_(sources), file_(file) {}
+  Plan(const TensorSources& sources, const File& file) : sources_(sources), file_(file) {}
 
   bool has(const std::string& role) const { return sources_.count(role) != 0; }
 
@@ -132,7 +131,7 @@ class Plan {
   }
 
   const TensorSources& sources_;
-  const gguf::File& file_;
+  const File& file_;
   std::vector<std::string> missing_;
 };
 
@@ -172,7 +171,7 @@ struct Piece {
   int64_t begin, end;
 };
 
-void read_matrices(const gguf::File& file, Plan& plan, uint8_t* storage, ThreadPool& pool, Poll* poll,
+void read_matrices(const File& file, Plan& plan, uint8_t* storage, ThreadPool& pool, Poll* poll,
                    const Progress& progress) {
   std::vector<Piece> pieces;
   int64_t buffer_bytes = 0;
@@ -260,11 +259,11 @@ void connect(Model& model) {
 } // namespace
 
 std::unique_ptr<Model> load_model(const Spec& spec, const TensorSources& sources, const std::string& path,
-                                  const gguf::File* header, int n_threads, const char* isa, Poll* poll,
+                                  const File* header, int n_threads, const char* isa, Poll* poll,
                                   const Progress& progress) {
   validate(spec);
   const KernelTable& table = kernel_table(isa);
-  const gguf::File file(path);
+  const File file(path);
   if (header) file.check_same(*header);
   auto model = std::make_unique<Model>();
   model->spec = spec;

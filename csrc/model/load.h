@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "base/file.h"
 #include "base/poll.h"
-#include "gguf/file.h"
 #include "model/model.h"
 #include "model/pass.h"
 
@@ -31,7 +31,7 @@ using TensorSources = std::map<std::string, TensorSource>;
 /// changes), TruncatedError, UnsupportedError (weight types), NumericalError (weights that are not finite), FileError,
 /// OutOfMemory, and what poll throws. Nothing refers to the file afterwards.
 std::unique_ptr<Model> load_model(const Spec& spec, const TensorSources& sources, const std::string& path,
-                                  const gguf::File* header, int n_threads, const char* isa, Poll* poll,
+                                  const File* header, int n_threads, const char* isa, Poll* poll,
                                   const Progress& progress);
 
 } // namespace nextoken

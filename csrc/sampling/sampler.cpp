@@ -59,6 +59,7 @@ Sampler::Sampler(const KernelTable& kernels, SamplerSettings settings, int64_t v
 
 void Sampler::record(const int32_t* ids, int64_t n, int64_t in_answer) {
   for (int64_t i = 0; i < n; ++i) need_id(ids[i], vocab_size_, "observe");
+  const std::lock_guard<std::mutex> lock(*mutex_);
   if (!penalises_repetition() && !penalises_answer()) return;
   for (int64_t i = 0; i < n; ++i) seen_[ids[i]] += in_answer;
 }
@@ -74,6 +75,7 @@ Pick Sampler::choose(const float* logits, int64_t n, int64_t position, const flo
   check_numbers(logits, n);
   if (raw) check_numbers(raw, n);
 
+  const std::lock_guard<std::mutex> lock(*mutex_);
   if (trace) trace->add_logits("logits", logits, n);
   const float* x = adjust(logits, trace);
   const int32_t likeliest = best(k_, x, n_decodable_);

@@ -13,6 +13,8 @@
 // The penalties are those of CTRL (Keskar et al. 2019, arXiv:1909.05858) and of OpenAI's API.
 #pragma once
 #include <cstdint>
+#include <memory>
+#include <mutex>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -52,6 +54,7 @@ struct Pick {
   std::vector<Candidate> top;
 };
 
+/// Thread-safe.
 class Sampler {
  public:
   /// Ids from n_decodable up have logits but no text, and are never chosen.
@@ -78,6 +81,7 @@ class Sampler {
   int32_t draw(const float* x, float max, int64_t position, Trace* trace);
   void report(const float* raw, Pick& pick) const;
 
+  std::unique_ptr<std::mutex> mutex_ = std::make_unique<std::mutex>(); // one call at a time; so that it can move
   const KernelTable& k_;
   SamplerSettings s_;
   int64_t vocab_size_, n_decodable_;

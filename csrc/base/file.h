@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <string>
 
-namespace nextoken::gguf {
+namespace nextoken {
 
 class File {
  public:
@@ -42,4 +42,4 @@ class File {
   struct stat opened_{};
 };
 
-} // namespace nextoken::gguf
+} // namespace nextoken

@@ -1,4 +1,4 @@
-#include "gguf/file.h"
+#include "base/file.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -11,7 +11,7 @@
 
 #include "base/errors.h"
 
-namespace nextoken::gguf {
+namespace nextoken {
 namespace {
 
 const char* kind_of(mode_t mode) {
@@ -98,4 +98,4 @@ void File::close() noexcept {
   if (fd_ >= 0) ::close(std::exchange(fd_, -1));
 }
 
-} // namespace nextoken::gguf
+} // namespace nextoken
