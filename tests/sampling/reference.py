@@ -38,7 +38,7 @@ def adjust(x: Row, prompt: list[int], answer: list[int], p: dict[str, Any]) -> R
         keep[list(p["allowed_token_ids"])] = True
         x[~keep] = -np.inf
     for i, bias in p.get("logit_bias", {}).items():
-        x[i] = np.float32(float(x[i]) + bias)
+        x[i] = np.float32(float(x[i]) + float(np.float32(bias)))  # kept as float32
     r = p.get("repetition_penalty", 1.0)
     for i in set(prompt) | set(answer):
         v = float(x[i])

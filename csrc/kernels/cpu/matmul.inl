@@ -17,7 +17,7 @@ constexpr int ONE_COLUMNS = 1, FEW_TOKENS = 1, MANY_TOKENS = 1, MANY_COLUMNS = 1
 #define FORCE_INLINE inline
 #define UNROLL
 #endif
-constexpr int64_t PREFETCH_AHEAD = 4096; // bytes of one stream; past its end is harmless
+constexpr int64_t PREFETCH_AHEAD = 12288; // bytes of one stream; past its end is harmless
 
 static inline float f16_of_row(const uint8_t* halves, int64_t lane) {
   float rows[16];

@@ -28,7 +28,6 @@ struct TilesFloat {
       for (int64_t k = 0; k < a.k; ++k) {
         UNROLL for (int r = 0; r < R; ++r) {
           const F32xL weights = F::load(w[r] + k * PANEL_ROWS * F::BYTES);
-          if constexpr (T == 1) prefetch(w[r] + k * PANEL_ROWS * F::BYTES + PREFETCH_AHEAD);
           UNROLL for (int t = 0; t < T; ++t) acc[t][r] = fmaL(weights, allL(x[t * a.in.x_stride + k]), acc[t][r]);
         }
       }
@@ -70,7 +69,6 @@ struct TilesBf16 {
           UNROLL for (int r = 0; r < R; ++r) {
             const uint16_t* pair = (const uint16_t*)(w[r] + k * PANEL_ROWS * 2);
             const F32xL w_even = loadL_bf16_even(pair), w_odd = loadL_bf16_odd(pair);
-            if constexpr (T == 1) prefetch((const uint8_t*)pair + PREFETCH_AHEAD);
             UNROLL for (int t = 0; t < T; ++t) {
               const float* at = x + t * a.in.x_stride + k;
               even[t][r] = fmaL(w_even, allL(at[0]), even[t][r]);

@@ -68,7 +68,7 @@ struct TilesQ256 {
       UNROLL for (int t = 0; t < T; ++t) UNROLL for (int r = 0; r < R; ++r) acc[t][r] = zeroL();
 
       for (int64_t b = 0; b < a.k / 256; ++b) {
-        if constexpr (T == 1)
+        if constexpr (T == 1 && F::BITS == 6) // the other types are faster with the hardware's prefetching alone
           for (int64_t line = 0; line < F::BLOCK_BYTES; line += layout::LINE)
             prefetch(block[0] + PREFETCH_AHEAD + line);
         I32xL total[T][R];

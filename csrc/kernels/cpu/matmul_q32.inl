@@ -8,6 +8,7 @@ struct TilesQ32 {
   template <int T, int R>
   struct Tile {
     using Sums = BlockSum<F::BITS, F::ZERO>[T][R];
+    static constexpr bool FEW = T == 1 || R == 1; // weights come from memory
 
     template <int STEP>
     static FORCE_INLINE void add(Sums& sums, const uint8_t* const (&q)[R], const int8_t* x, int64_t stride) {
@@ -39,12 +40,13 @@ struct TilesQ32 {
         const int64_t n = blocks - first < layout::CHUNK_BLOCKS ? blocks - first : layout::CHUNK_BLOCKS;
         const int64_t header = (n * 32 + layout::LINE - 1) / layout::LINE * layout::LINE;
         const int64_t codes_at = F::HAS_MIN ? 2 * header : header;
+        constexpr int64_t per_block = F::CODE_BYTES + (F::HAS_MIN ? 64 : 32);
         for (int64_t b = 0; b < n; ++b) {
           const uint8_t* q[R];
-          UNROLL for (int r = 0; r < R; ++r) {
-            q[r] = scales[r] + lane[r] * 2 + codes_at + b * F::CODE_BYTES;
-            if constexpr (T == 1)
-              for (int64_t line = 0; line < F::CODE_BYTES; line += layout::LINE) prefetch(q[r] + PREFETCH_AHEAD + line);
+          UNROLL for (int r = 0; r < R; ++r) { q[r] = scales[r] + lane[r] * 2 + codes_at + b * F::CODE_BYTES; }
+          if constexpr (FEW && F::BITS < 8) { // the panel is one stream, scales and minima included
+            const uint8_t* ahead = scales[0] - lane[0] * 2 + b * per_block + PREFETCH_AHEAD;
+            for (int64_t line = 0; line < per_block; line += layout::LINE) prefetch(ahead + line);
           }
           Sums sums;
           UNROLL for (int t = 0; t < T; ++t) UNROLL for (int r = 0; r < R; ++r) sums[t][r].clear(
