@@ -44,7 +44,7 @@ struct TilesQ32 {
         for (int64_t b = 0; b < n; ++b) {
           const uint8_t* q[R];
           UNROLL for (int r = 0; r < R; ++r) { q[r] = scales[r] + lane[r] * 2 + codes_at + b * F::CODE_BYTES; }
-          if constexpr (FEW && F::BITS < 8) { // the panel is one stream, scales and minima included
+          if constexpr (FEW && F::HAS_MIN) { // the panel is one stream, scales and minima included
             const uint8_t* ahead = scales[0] - lane[0] * 2 + b * per_block + PREFETCH_AHEAD;
             for (int64_t line = 0; line < per_block; line += layout::LINE) prefetch(ahead + line);
           }
