@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -132,24 +135,56 @@ def test_a_closed_pipe_ends_quietly(model: Path) -> None:
         assert b"Exception ignored" not in errors
 
 
-def test_ctrl_c_stops_the_answer_and_not_the_conversation(model: Path) -> None:
+class Terminal:
+    """The parent's end of a terminal in which a program runs; never waits without a limit."""
+
+    def __init__(self, parent: int, process: subprocess.Popen[bytes]) -> None:
+        self.parent = parent
+        self.process = process
+
+    def shows(self, what: bytes, seconds: float) -> bool:
+        """Whether `what` is printed within that time."""
+        seen = b""
+        limit = time.monotonic() + seconds
+        while what not in seen and (left := limit - time.monotonic()) > 0:
+            if select.select([self.parent], [], [], left)[0]:
+                seen += os.read(self.parent, 4096)
+        return what in seen
+
+    def interrupt_until(self, what: bytes) -> None:
+        """Press Ctrl-C until `what` is shown.
+
+        CPython's input() loses a signal that comes between its prompt and its wait for a key.
+        """
+        for _ in range(60):
+            self.process.send_signal(signal.SIGINT)
+            if self.shows(what, 1):
+                return
+        raise AssertionError(f"Ctrl-C did not bring {what!r}")
+
+    def type(self, text: bytes) -> None:
+        os.write(self.parent, text)
+
+
+@contextmanager
+def terminal(*arguments: object) -> Iterator[Terminal]:
     parent, child = pty.openpty()
-    with subprocess.Popen(
-        [*COMMAND, "run", str(model)], stdin=child, stdout=child, stderr=child, close_fds=True
-    ) as process:
-        os.close(child)
+    try:
+        with subprocess.Popen(
+            [*COMMAND, *map(str, arguments)], stdin=child, stdout=child, stderr=child, close_fds=True
+        ) as process:
+            os.close(child)
+            try:
+                yield Terminal(parent, process)
+            finally:
+                process.kill()
+    finally:
+        os.close(parent)
 
-        def read_until(what: bytes) -> bytes:
-            seen = b""
-            limit = time.monotonic() + 60
-            while what not in seen and time.monotonic() < limit:
-                seen += os.read(parent, 4096)
-            assert what in seen
-            return seen
 
-        read_until(b"> ")
-        process.send_signal(signal.SIGINT)  # at the prompt: a new line, still there
-        read_until(b"> ")
-        os.write(parent, b"/exit\n")
-        assert process.wait(60) == 0
-    os.close(parent)
+def test_ctrl_c_stops_the_answer_and_not_the_conversation(model: Path) -> None:
+    with terminal("run", model) as screen:
+        assert screen.shows(b"> ", 60)
+        screen.interrupt_until(b"> ")  # at the prompt: a new line, still there
+        screen.type(b"/exit\n")
+        assert screen.process.wait(60) == 0
