@@ -4,6 +4,8 @@
 #include <cpuid.h>
 
 #include <cstdint>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
 #endif
 
 namespace nextoken {
@@ -31,6 +33,19 @@ CpuFeatures detect() {
   f.avx2 = has(b, 5) && fma && f16c;
   const bool foundation = has(b, 16) && has(b, 17) && has(b, 30) && has(b, 31); // F, DQ, BW, VL
   f.avx512 = f.avx2 && foundation && has(c, 11) && (saved & 0xe0) == 0xe0;      // VNNI; k and zmm registers
+  return f;
+}
+#elif defined(__aarch64__) && defined(__linux__)
+CpuFeatures detect() {
+  constexpr unsigned long ASIMDDP = 1ul << 20; // HWCAP_ASIMDDP, which headers of old systems lack
+  CpuFeatures f{};
+  f.dotprod = (getauxval(AT_HWCAP) & ASIMDDP) != 0;
+  return f;
+}
+#elif defined(__aarch64__) && defined(__APPLE__)
+CpuFeatures detect() {
+  CpuFeatures f{};
+  f.dotprod = true; // every Apple processor since the A13, and so every Mac
   return f;
 }
 #else

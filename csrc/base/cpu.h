@@ -4,8 +4,9 @@
 namespace nextoken {
 
 struct CpuFeatures {
-  bool avx2;   // with FMA and F16C
-  bool avx512; // F, BW, VL, DQ and VNNI, and what avx2 says
+  bool avx2;    // with FMA and F16C
+  bool avx512;  // F, BW, VL, DQ and VNNI, and what avx2 says
+  bool dotprod; // of ARMv8.2
 };
 
 /// Detected once: the instructions exist and the operating system saves the registers they use.

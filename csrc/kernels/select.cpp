@@ -21,6 +21,9 @@ const std::vector<Candidate>& candidates() {
 #if defined(__x86_64__)
       {&cpu::avx512::table, cpu_features().avx512},
       {&cpu::avx2::table, cpu_features().avx2},
+#elif defined(__aarch64__)
+      {&cpu::dotprod::table, cpu_features().dotprod},
+      {&cpu::neon::table, true},
 #endif
       {&cpu::scalar::table, true},
   };

@@ -8,7 +8,7 @@
 namespace nextoken {
 
 struct KernelTable {
-  const char* name; // "scalar", "avx2", "avx512"
+  const char* name; // "scalar", "avx2", "avx512", "neon", "dotprod"
 
   void (*matmul)(const MatmulArgs& args);
   /// Row `row` of a packed matrix as floats: embedding look-up. out [k]
@@ -66,6 +66,12 @@ namespace avx2 {
 extern const KernelTable table;
 }
 namespace avx512 {
+extern const KernelTable table;
+}
+namespace neon {
+extern const KernelTable table;
+}
+namespace dotprod {
 extern const KernelTable table;
 }
 } // namespace cpu

@@ -1,7 +1,7 @@
 """The kernels of the forward pass, one by one, on NumPy arrays.
 
-Each takes `isa="scalar" | "avx2" | "avx512"` to force an instruction set; all give the same bits. `isas()` lists what
-this machine runs.
+Each takes `isa="scalar"`, or any other of `isas()`, to force an instruction set; all give the same bits. `isas()` lists
+what this machine runs.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ class LLM:
 
     @property
     def isa(self) -> str:
-        """The instruction set its kernels use: "scalar", "avx2" or "avx512"."""
+        """The instruction set its kernels use: "scalar", "avx2", "avx512", "neon" or "dotprod"."""
         return self._engine.model.isa
 
     @property

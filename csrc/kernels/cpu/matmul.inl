@@ -1,16 +1,9 @@
 // Weights times activations, and rows of packed weights back as floats. A new type is a description in
 // matmul_formats.inl and a row here.
 
-// Tiles, in tokens x columns: accumulators and integer sums must fit the registers, and arrays of them live there only
-// if every loop over a tile is unrolled. Without vector registers there is nothing to keep.
-#if defined(__AVX512F__)
-constexpr int ONE_COLUMNS = 1, FEW_TOKENS = 8, MANY_TOKENS = 6, MANY_COLUMNS = 2;
-#elif defined(__AVX2__)
-constexpr int ONE_COLUMNS = 2, FEW_TOKENS = 4, MANY_TOKENS = 4, MANY_COLUMNS = 1;
-#else
-constexpr int ONE_COLUMNS = 1, FEW_TOKENS = 1, MANY_TOKENS = 1, MANY_COLUMNS = 1;
-#endif
-#if defined(__AVX2__)
+// Tiles, in tokens x columns, are those of the vector types: accumulators and integer sums must fit the registers, and
+// arrays of them live there only if every loop over a tile is unrolled.
+#if defined(__AVX2__) || defined(__aarch64__)
 #define FORCE_INLINE inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 16")
 #else

@@ -1,7 +1,8 @@
 // AVX2, FMA and F16C: the operations of vec_scalar.h, two registers to sixteen lanes.
 #pragma once
 
-constexpr int LANES = 8;                             // output rows a matmul register holds
+constexpr int LANES = 8;                                                          // output rows a matmul register holds
+constexpr int ONE_COLUMNS = 2, FEW_TOKENS = 4, MANY_TOKENS = 4, MANY_COLUMNS = 1; // of matmul tiles
 constexpr int TILE_SUMS = 6;                         // sixteen-lane sums an attention tile keeps: 12 of 16 registers
 constexpr int64_t TILES_WORTH_EXPANDING = INT64_MAX; // converting halves costs nothing beside six rows of fma
 

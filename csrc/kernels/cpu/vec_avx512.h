@@ -1,7 +1,8 @@
 // AVX-512 F, BW, VL, DQ and VNNI: the operations of vec_scalar.h, one register to sixteen lanes.
 #pragma once
 
-constexpr int LANES = 16;     // output rows a matmul register holds
+constexpr int LANES = 16;                                                         // output rows a matmul register holds
+constexpr int ONE_COLUMNS = 1, FEW_TOKENS = 8, MANY_TOKENS = 6, MANY_COLUMNS = 2; // of matmul tiles
 constexpr int TILE_SUMS = 24; // sixteen-lane sums an attention tile keeps: 24 of 32 registers
 // Converting halves takes a port from fma on Intel, none on Zen 4 (3 % there): attention tiles that share one
 // conversion.

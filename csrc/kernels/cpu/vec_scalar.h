@@ -2,7 +2,8 @@
 // Included inside the namespace of one instruction set; nothing here may be visible to the linker elsewhere.
 #pragma once
 
-constexpr int LANES = 16;                    // output rows a matmul register holds
+constexpr int LANES = 16;                                                         // output rows a matmul register holds
+constexpr int ONE_COLUMNS = 1, FEW_TOKENS = 1, MANY_TOKENS = 1, MANY_COLUMNS = 1; // of matmul tiles
 constexpr int TILE_SUMS = 6;                 // sixteen-lane sums an attention tile keeps
 constexpr int64_t TILES_WORTH_EXPANDING = 2; // from here a block of the cache becomes floats once for all
 
@@ -77,12 +78,29 @@ static inline F32x16 load16_f16(const uint16_t* p) {
 
 static inline void store16_f16(uint16_t* p, F32x16 a) { EACH p[i] = float_to_half(a.v[i]); }
 
+#if defined(__aarch64__)
 static inline float fma1(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+#else
+// Without the instruction, and faster than the C library's: the product is exact in double, the sum is rounded to odd
+// there, and so rounding it to float rounds once. Boldo and Melquiond 2008.
+static inline float fma1(float a, float b, float c) {
+  const double product = (double)a * (double)b, sum = product + (double)c;
+  const double of_c = sum - product, error = (product - (sum - of_c)) + ((double)c - of_c);
+  uint64_t u;
+  memcpy(&u, &sum, 8);
+  const bool inexact = error > 0 || error < 0; // a NaN, where the sum is infinite or none, is neither
+  const uint64_t towards_error = (error > 0) == (sum > 0) ? 1 : ~(uint64_t)0;
+  u += inexact & !(u & 1) ? towards_error : 0;
+  double odd;
+  memcpy(&odd, &u, 8);
+  return (float)odd;
+}
+#endif
 static inline float sqrt1(float a) { return __builtin_sqrtf(a); }
 
 static inline F32x16 fma16(F32x16 a, F32x16 b, F32x16 c) {
   F32x16 r;
-  EACH r.v[i] = __builtin_fmaf(a.v[i], b.v[i], c.v[i]);
+  EACH r.v[i] = fma1(a.v[i], b.v[i], c.v[i]);
   return r;
 }
 
@@ -258,12 +276,12 @@ static inline F32xL mulL(F32xL a, F32xL b) {
   return a;
 }
 static inline F32xL fmaL(F32xL a, F32xL b, F32xL c) {
-  EACH c.v[i] = __builtin_fmaf(a.v[i], b.v[i], c.v[i]);
+  EACH c.v[i] = fma1(a.v[i], b.v[i], c.v[i]);
   return c;
 }
 // c - a * b, rounded once
 static inline F32xL fnmaL(F32xL a, F32xL b, F32xL c) {
-  EACH c.v[i] = __builtin_fmaf(-a.v[i], b.v[i], c.v[i]);
+  EACH c.v[i] = fma1(-a.v[i], b.v[i], c.v[i]);
   return c;
 }
 static inline F32xL to_floatL(I32xL a) {

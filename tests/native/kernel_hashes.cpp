@@ -1,0 +1,275 @@
+// Every kernel of every instruction set that runs here, over made-up numbers: one hash a kernel.
+//
+//   kernel_hashes                      print "kernel hash" lines; 1 if instruction sets differ
+//   kernel_hashes kernel_hashes.txt    compare with the lines on record too
+//
+// The same program runs on other processors, compilers and systems; it needs neither Python nor any other file.
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/exact_math.h"
+#include "base/float_environment.h"
+#include "kernels/multiply.h"
+#include "kernels/select.h"
+#include "quant/pack.h"
+
+using namespace nextoken;
+
+namespace {
+
+using Floats = std::vector<float>;
+
+/// xorshift64*: Vigna 2016, arXiv:1402.6246
+class Random {
+ public:
+  explicit Random(uint64_t seed) : state_(seed * 0x9e3779b97f4a7c15ull + 1) {}
+  uint32_t word() {
+    state_ ^= state_ >> 12;
+    state_ ^= state_ << 25;
+    state_ ^= state_ >> 27;
+    return (uint32_t)((state_ * 0x2545f4914f6cdd1dull) >> 32);
+  }
+  /// In [-1, 1), now and then 32 times as much, or a zero, or a denormal.
+  float number() {
+    const float plain = (float)(int32_t)word() * 4.656612873077393e-10f;
+    switch (word() % 64) {
+      case 0:
+        return plain * 32.0f;
+      case 1:
+        return 0.0f * plain;
+      case 2:
+        return plain * 1e-38f;
+      default:
+        return plain;
+    }
+  }
+  Floats numbers(int64_t n) {
+    Floats x((size_t)n);
+    for (float& v : x) v = number();
+    return x;
+  }
+
+ private:
+  uint64_t state_;
+};
+
+/// Names to hashes of one instruction set, FNV-1a over bytes.
+class Record {
+ public:
+  std::map<std::string, uint64_t> hashes;
+
+  void add(const std::string& name, const void* data, size_t bytes) {
+    uint64_t& h = hashes.try_emplace(name, 0xcbf29ce484222325ull).first->second;
+    for (size_t i = 0; i < bytes; ++i) h = (h ^ static_cast<const uint8_t*>(data)[i]) * 0x100000001b3ull;
+  }
+  template <class T>
+  void add(const std::string& name, const std::vector<T>& v) {
+    add(name, v.data(), v.size() * sizeof(T));
+  }
+};
+
+struct Weights {
+  WeightType type;
+  std::vector<int64_t> scales; // offsets of f16 scales in a block: their random bytes must stay finite
+};
+const Weights WEIGHTS[] = {{WeightType::f32, {}},      {WeightType::f16, {}},      {WeightType::bf16, {}},
+                           {WeightType::q4_0, {0}},    {WeightType::q4_1, {0, 2}}, {WeightType::q5_0, {0}},
+                           {WeightType::q5_1, {0, 2}}, {WeightType::q8_0, {0}},    {WeightType::q4_k, {0, 2}},
+                           {WeightType::q5_k, {0, 2}}, {WeightType::q6_k, {208}}};
+
+/// n elements as a file has them: any codes for types with codes, numbers for the others.
+std::vector<uint8_t> random_weights(const Weights& w, int64_t n, Random& random) {
+  const quant::TypeInfo& info = quant::type_info(w.type);
+  std::vector<uint8_t> bytes((size_t)(n / info.block_size * info.block_bytes));
+  if (w.scales.empty()) {
+    quant::quantize(w.type, random.numbers(n).data(), n, bytes.data());
+    return bytes;
+  }
+  for (uint8_t& b : bytes) b = (uint8_t)(random.word() >> 24);
+  for (size_t block = 0; block < bytes.size(); block += (size_t)info.block_bytes)
+    for (const int64_t at : w.scales) bytes[block + (size_t)at + 1] &= 0x8f; // below 2^-11, as scales are
+  return bytes;
+}
+
+void matmuls(const KernelTable& kernels, Record& record) {
+  for (const Weights& w : WEIGHTS) {
+    const quant::TypeInfo& info = quant::type_info(w.type);
+    const std::string name = info.name;
+    for (const int64_t blocks : {1, 2, 3, 11}) {
+      Random random((uint64_t)w.type * 100 + (uint64_t)blocks);
+      const int64_t n_rows = 37, k = info.block_size == 1 ? 13 * blocks : info.block_size * blocks;
+      const std::vector<uint8_t> bytes = random_weights(w, n_rows * k, random);
+      const OwnedMatrix m = pack_matrix(w.type, bytes.data(), n_rows, k);
+      for (const int64_t tokens : {1, 2, 3, 4, 5, 8, 13}) {
+        const Floats x = random.numbers(tokens * k);
+        Floats out((size_t)(tokens * n_rows));
+        multiply(kernels, m.matrix, {x.data(), tokens, k, k}, {out.data(), tokens, n_rows, n_rows}, 2, 9);
+        record.add("matmul " + name, out);
+      }
+      Floats row((size_t)k);
+      for (int64_t r = 0; r < n_rows; ++r) {
+        kernels.unpack_row(w.type, m.matrix.panels, m.matrix.panel_bytes, r, k, row.data());
+        record.add("unpack_row " + name, row);
+      }
+      const Floats x = random.numbers(4 * k);
+      std::vector<uint8_t> quantized((size_t)(4 * k / info.block_size * info.block_bytes));
+      quant::quantize(w.type, x.data(), 4 * k, quantized.data());
+      record.add("quantize " + name, quantized);
+    }
+  }
+}
+
+void rows(const KernelTable& kernels, Record& record) {
+  for (const int64_t n : {1, 2, 15, 16, 17, 31, 48, 255, 256, 257, 576, 1024, 1500, 2305}) {
+    Random random((uint64_t)n);
+    const Floats x = random.numbers(n), w = random.numbers(n);
+    Floats y((size_t)n);
+    kernels.rms_norm(x.data(), w.data(), 1e-5f, n, y.data());
+    record.add("rms_norm", y);
+    for (const Gate gate : {Gate::silu, Gate::gelu_tanh}) {
+      kernels.gated_activation(gate, x.data(), w.data(), n, y.data());
+      record.add("gated_activation", y);
+    }
+    y = x;
+    kernels.add(w.data(), n, y.data());
+    kernels.multiply(0.3f, n, y.data());
+    kernels.soft_cap(7.0f, n, y.data());
+    record.add("add multiply soft_cap", y);
+    Floats largest(2);
+    kernels.softmax(x.data(), n, y.data());
+    kernels.max_sum_exp(x.data(), n, &largest[0], &largest[1]);
+    record.add("softmax", y);
+    record.add("softmax", largest);
+    record.add("argmax", std::vector<int64_t>{kernels.argmax(x.data(), n)});
+    kernels.round_bf16(x.data(), n, y.data());
+    record.add("round_bf16", y);
+    const int64_t k = n / 256 * 256;
+    std::vector<int8_t> codes((size_t)k);
+    Floats scale((size_t)k), scaled_sum((size_t)k);
+    std::vector<int32_t> sum((size_t)k);
+    kernels.quantize_q32(x.data(), k, codes.data(), scale.data(), scaled_sum.data(), sum.data());
+    record.add("quantize_q32", codes);
+    record.add("quantize_q32", scaled_sum);
+    kernels.quantize_q256(x.data(), k, codes.data(), scale.data(), sum.data());
+    record.add("quantize_q256", codes);
+    record.add("quantize_q256", scale);
+    for (const RopePairs pairs : {RopePairs::adjacent, RopePairs::halves}) {
+      y = x;
+      kernels.rope(pairs, w.data(), w.data() + n / 2, n / 2 * 2, y.data());
+      record.add("rope", y);
+    }
+  }
+}
+
+struct Heads {
+  KvType type;
+  int64_t head_dim, n_tokens, group, first_position, window;
+  float soft_cap;
+};
+
+void attention(const KernelTable& kernels, Record& record) {
+  for (const Heads& h : {Heads{KvType::f32, 64, 5, 3, 0, 0, 0.0f}, Heads{KvType::f16, 64, 1, 3, 900, 0, 0.0f},
+                         Heads{KvType::f16, 80, 17, 1, 300, 100, 0.0f}, Heads{KvType::f16, 256, 33, 4, 500, 0, 30.0f},
+                         Heads{KvType::f32, 20, 9, 2, 250, 7, 5.0f}}) {
+    Random random((uint64_t)h.head_dim);
+    const int64_t last = h.first_position + h.n_tokens, n_blocks = (last + KV_BLOCK - 1) / KV_BLOCK;
+    const size_t element = h.type == KvType::f32 ? 4 : 2;
+    const size_t block_bytes = (size_t)(KV_BLOCK * ((h.head_dim + 15) / 16 * 16)) * element;
+    std::vector<Buffer> blocks;
+    std::vector<const void*> k_blocks, v_blocks;
+    for (int64_t b = 0; b < 2 * n_blocks; ++b) {
+      blocks.emplace_back((int64_t)block_bytes, "a block");
+      (b % 2 ? v_blocks : k_blocks).push_back(blocks.back().data());
+    }
+    Floats k_back((size_t)h.head_dim), v_back = k_back;
+    for (int64_t t = 0; t < last; ++t) {
+      const Floats k = random.numbers(h.head_dim), v = random.numbers(h.head_dim);
+      const size_t block = (size_t)(t / KV_BLOCK * 2);
+      kernels.kv_write(h.type, k.data(), v.data(), h.head_dim, t % KV_BLOCK, blocks[block].data(),
+                       blocks[block + 1].data());
+      kernels.kv_read(h.type, blocks[block].data(), blocks[block + 1].data(), h.head_dim, t % KV_BLOCK, k_back.data(),
+                      v_back.data());
+      record.add("kv", k_back);
+      record.add("kv", v_back);
+    }
+    const int64_t n_rows = h.n_tokens * h.group;
+    const Floats q = random.numbers(n_rows * h.head_dim);
+    const AttentionArgs args{h.type,     h.head_dim, k_blocks.data(),  v_blocks.data(), q.data(), h.group * h.head_dim,
+                             h.n_tokens, h.group,    h.first_position, h.window,        0.125f,   h.soft_cap};
+    Floats scratch((size_t)kernels.attention_scratch(n_rows, h.head_dim)), y(q.size());
+    kernels.attention(args, y.data(), h.group * h.head_dim, scratch.data());
+    record.add("attention", y);
+  }
+}
+
+/// What no instruction set chooses, but compilers and processors could spoil.
+void portable(Record& record) {
+  Random random(1);
+  std::vector<double> y;
+  for (int i = 0; i < 20000; ++i) {
+    const double x = random.number() * (i % 3 ? 20.0 : 3000.0);
+    const double positive = std::fabs(x) + 1e-3;
+    for (const double v : {exact_sin(x), exact_cos(x), exact_exp(-positive), exact_log(positive), exact_tanh(x),
+                           exact_pow(positive, 0.7)})
+      y.push_back(v);
+  }
+  record.add("exact_math", y);
+}
+
+std::map<std::string, uint64_t> hashes_of(const std::string& isa) {
+  const DefaultFloatEnvironment environment;
+  const KernelTable& kernels = kernel_table(isa.c_str());
+  Record record;
+  matmuls(kernels, record);
+  rows(kernels, record);
+  attention(kernels, record);
+  portable(record);
+  return record.hashes;
+}
+
+int differences(const std::map<std::string, uint64_t>& hashes, const std::map<std::string, uint64_t>& expected,
+                const std::string& isa, const std::string& from) {
+  int n = 0;
+  for (const auto& [name, hash] : hashes) {
+    const auto it = expected.find(name);
+    if (it != expected.end() && it->second == hash) continue;
+    std::printf("%s: '%s' differs from %s\n", isa.c_str(), name.c_str(), from.c_str());
+    ++n;
+  }
+  return n;
+}
+
+std::map<std::string, uint64_t> on_record(const char* path) {
+  std::ifstream file(path);
+  std::map<std::string, uint64_t> expected;
+  for (std::string line; std::getline(file, line);) {
+    const size_t space = line.rfind(' ');
+    expected[line.substr(0, space)] = std::stoull(line.substr(space + 1), nullptr, 16);
+  }
+  return expected;
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+  const std::map<std::string, uint64_t> plain = hashes_of("scalar");
+  int wrong = 0;
+  for (const std::string& isa : kernel_names())
+    if (isa != "scalar") wrong += differences(hashes_of(isa), plain, isa, "scalar");
+  if (argc > 1) {
+    const std::map<std::string, uint64_t> expected = on_record(argv[1]);
+    wrong += differences(plain, expected, "scalar", argv[1]);
+    wrong += differences(expected, plain, argv[1], "scalar");
+    std::printf("kernel hashes:");
+    for (const std::string& isa : kernel_names()) std::printf(" %s", isa.c_str());
+    std::printf(wrong ? ": %d differ\n" : ": all equal\n", wrong);
+  } else {
+    for (const auto& [name, hash] : plain) std::printf("%s %016llx\n", name.c_str(), (unsigned long long)hash);
+  }
+  return wrong != 0;
+}
