@@ -76,13 +76,16 @@ int64_t length_of(const GGUFFile& file, const std::string& key) {
   return 1;
 }
 
-py::typing::List<py::bytes> strings_raw(const GGUFFile& file, const std::string& key) {
-  const StringArray& strings = file.strings(key);
-  py::typing::List<py::bytes> list(size_t(strings.size()));
-  for (int64_t i = 0; i < strings.size(); ++i) {
-    PyList_SET_ITEM(list.ptr(), i, py::bytes(strings[i].data(), strings[i].size()).release().ptr());
-  }
-  return list;
+void bind_strings(py::module_& m) {
+  py::class_<StringArray>(m, "Strings", "An array of strings, seen where the file's metadata hold it.")
+      .def("__len__", &StringArray::size)
+      .def(
+          "__getitem__",
+          [](const StringArray& strings, int64_t i) {
+            if (i < 0 || i >= strings.size()) throw py::index_error();
+            return py::bytes(strings[i].data(), strings[i].size());
+          },
+          py::arg("index"));
 }
 
 void bind_tensor(py::module_& m) {
@@ -104,6 +107,7 @@ void bind_tensor(py::module_& m) {
 } // namespace
 
 void bind_gguf(py::module_& m) {
+  bind_strings(m);
   bind_tensor(m);
   py::class_<GGUFFile>(m, "GGUFFile", "A GGUF file, open, with its metadata and tensor table read and checked.")
       .def(py::init(&open), py::arg("path"))
@@ -136,7 +140,9 @@ void bind_gguf(py::module_& m) {
           },
           py::arg("key"),
           "The value: int, float, bool, str, a list of str or a NumPy array of numbers; None if there is none.")
-      .def("get_strings_raw", &strings_raw, py::arg("key"), "An array of strings as a list of bytes.")
+      .def(
+          "strings", [](const GGUFFile& f, const std::string& key) -> const StringArray& { return f.strings(key); },
+          py::arg("key"), py::return_value_policy::reference_internal, "An array of strings as bytes, not copied.")
       .def(
           "kind", [](const GGUFFile& f, const std::string& key) { return value_of(f, key).kind(); }, py::arg("key"),
           "The type of a value: 'u32', 'str', 'arr[f32]'. KeyError if there is none.")

@@ -3,11 +3,13 @@
 
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
+#include <pybind11/typing.h>
 
 #include <cstring>
 
 #include "base/errors.h"
 #include "bindings.h"
+#include "gguf/reader.h"
 
 namespace py = pybind11;
 
@@ -23,6 +25,8 @@ using tokenizer::Vocabulary;
 template <typename T>
 using Array = py::array_t<T, py::array::c_style>;
 
+using Texts = py::typing::Union<py::typing::List<py::bytes>, gguf::StringArray>;
+
 struct SignalPoll : Poll {
   void operator()() override {
     const py::gil_scoped_acquire gil;
@@ -30,9 +34,16 @@ struct SignalPoll : Poll {
   }
 };
 
-/// Views of the items, which live as long as `list` does.
-std::vector<std::string_view> views(const py::list& list) {
+/// Views of the items of a list of bytes or of a file's strings; they live as long as it does.
+std::vector<std::string_view> views(const py::object& texts) {
   std::vector<std::string_view> views;
+  if (py::isinstance<gguf::StringArray>(texts)) {
+    const auto& strings = texts.cast<const gguf::StringArray&>();
+    views.reserve(size_t(strings.size()));
+    for (int64_t i = 0; i < strings.size(); ++i) views.push_back(strings[i]);
+    return views;
+  }
+  const py::list list = texts;
   views.reserve(list.size());
   for (const py::handle item : list) {
     if (!PyBytes_Check(item.ptr())) throw py::type_error("token texts must be bytes");
@@ -137,9 +148,8 @@ void bind_tokenizer(py::module_& m) {
       });
 
   py::class_<ByteLevelTokenizer, Tokenizer>(m, "ByteLevelTokenizer", "Byte-level BPE, as GPT-2 has it.")
-      .def(py::init([](const py::list& tokens, const Array<uint8_t>& kinds,
-                       const std::vector<std::string>& control_names, const py::list& merges,
-                       const std::vector<std::string>& patterns) {
+      .def(py::init([](const Texts& tokens, const Array<uint8_t>& kinds, const std::vector<std::string>& control_names,
+                       const Texts& merges, const std::vector<std::string>& patterns) {
              std::vector<tokenizer::Pattern> words(patterns.begin(), patterns.end());
              const auto token_views = views(tokens), merge_views = views(merges);
              const py::gil_scoped_release release;
@@ -157,13 +167,13 @@ void bind_tokenizer(py::module_& m) {
       });
 
   py::class_<SentencePieceTokenizer, Tokenizer>(m, "SentencePieceTokenizer", "SentencePiece BPE with byte fallback.")
-      .def(py::init([](const py::list& tokens, const Array<uint8_t>& kinds,
-                       const std::vector<std::string>& control_names, const Array<float>& scores, bool add_space_prefix,
-                       int32_t unknown) {
-             if (scores.ndim() != 1 || scores.size() != static_cast<py::ssize_t>(tokens.size()))
-               throw py::value_error("scores must have one entry a token");
-             if (unknown >= static_cast<int64_t>(tokens.size())) throw py::value_error("unknown is not a token id");
+      .def(py::init([](const Texts& tokens, const Array<uint8_t>& kinds, const std::vector<std::string>& control_names,
+                       const Array<float>& scores, bool add_space_prefix, int32_t unknown) {
              const auto token_views = views(tokens);
+             if (scores.ndim() != 1 || scores.size() != static_cast<py::ssize_t>(token_views.size()))
+               throw py::value_error("scores must have one entry a token");
+             if (unknown >= static_cast<int64_t>(token_views.size()))
+               throw py::value_error("unknown is not a token id");
              std::vector<float> copy(scores.data(), scores.data() + scores.size());
              const py::gil_scoped_release release;
              return std::make_unique<SentencePieceTokenizer>(vocabulary_of(token_views, kinds, control_names),

@@ -16,7 +16,7 @@
 namespace nextoken {
 namespace {
 
-constexpr int64_t PIECE_BYTES = int64_t{1} << 20; // of the file, read and packed by one thread at a time
+constexpr int64_t PIECE_BYTES = int64_t{1} << 18; // of the file, read and packed by one thread at a time
 
 std::string shape_text(const std::vector<int64_t>& shape) {
   std::string text;

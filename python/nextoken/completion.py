@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import time
-import uuid
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -136,7 +136,7 @@ class Completion:
         describe = _chat_choice if chat else _text_choice
         predicted = sum(choice.usage.completion_tokens for choice in self.choices)
         return {
-            "id": f"{'chatcmpl' if chat else 'cmpl'}-{uuid.uuid4().hex}",
+            "id": f"{'chatcmpl' if chat else 'cmpl'}-{os.urandom(16).hex()}",
             "object": "chat.completion" if chat else "text_completion",
             "created": int(time.time()),
             "model": self.model,

@@ -8,9 +8,8 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +17,9 @@ import numpy.typing as npt
 from nextoken import _native
 from nextoken.errors import Cancelled, ClosedError
 from nextoken.inputs import Ids
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 Progress: TypeAlias = Callable[[int, int], None]
 LogitsWanted: TypeAlias = Literal["none", "last", "all"]
@@ -122,6 +124,8 @@ class Engine:
         """Threads in which `astream` waits for passes. Few: the passes queue anyway."""
         self.check()
         if self._workers is None:
+            from concurrent.futures import ThreadPoolExecutor
+
             self._workers = ThreadPoolExecutor(N_WORKERS, thread_name_prefix="nextoken")
         return self._workers
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import functools
 import math
 import numbers
 import operator
-import secrets
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
@@ -25,6 +24,10 @@ _MAX_ID = 2**31 - 1
 _Class = TypeVar("_Class", bound=type)
 
 
+def _random_seed() -> int:
+    return int.from_bytes(os.urandom(8), "little")
+
+
 def _checks_keywords(cls: _Class) -> _Class:
     """Let a dataclass take `max_new_tokens` for `max_tokens`, and answer an unknown keyword with a suggestion."""
     init: Callable[..., None] = cls.__init__  # type: ignore[misc]
@@ -37,6 +40,8 @@ def _checks_keywords(cls: _Class) -> _Class:
                 raise TypeError("max_new_tokens is another name of max_tokens: give one of them")
             keywords["max_tokens"] = keywords.pop("max_new_tokens")
         for name in keywords.keys() - known:
+            import difflib  # rarely needed
+
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(sorted(known))}"
             raise TypeError(f"unknown sampling parameter {name!r}: {hint}")
@@ -127,7 +132,7 @@ class SamplingParams:
             )
         if params.seed is None:
             params = copy.copy(params)
-            object.__setattr__(params, "seed", secrets.randbits(64))
+            object.__setattr__(params, "seed", _random_seed())
         return params
 
     def check_vocab(self, vocab_size: int) -> None:
@@ -158,7 +163,7 @@ class SamplingParams:
             frequency_penalty=self.frequency_penalty,
             logit_bias=list((self.logit_bias or {}).items()),
             allowed_token_ids=None if self.allowed_token_ids is None else list(self.allowed_token_ids),
-            seed=secrets.randbits(64) if self.seed is None else self.seed,
+            seed=_random_seed() if self.seed is None else self.seed,
             sequence=sequence,
             logprobs=self.logprobs,
             isa=isa,

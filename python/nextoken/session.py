@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from nextoken import _native, session_file
+from nextoken import _native
 from nextoken.answer import Vocabulary
 from nextoken.completion import Token
 from nextoken.engine import Engine, LogitsWanted, Progress
@@ -134,6 +134,8 @@ class Session:
         The file is whole or not there: it is written beside its place, synchronised, and moved over what was there.
         Raises OSError, and leaves the previous file as it was.
         """
+        from nextoken import session_file  # here: its checksums load OpenSSL, megabytes that most runs never need
+
         self._engine.check()
         cache = self._cache
         session_file.write(
@@ -217,6 +219,8 @@ class Session:
 
 def open_session(llm: LLM, path: str | os.PathLike[str]) -> Session:
     """The session that `save` wrote, for `llm`. See `LLM.session`."""
+    from nextoken import session_file
+
     engine = llm._engine
     engine.check()
     header, payload = session_file.read(path)

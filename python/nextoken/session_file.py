@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import secrets
 import stat
 import struct
 from dataclasses import asdict, dataclass
@@ -60,7 +59,7 @@ def write(path: str | os.PathLike[str], header: Header, payload: npt.NDArray[np.
     fields["payload_sha256"] = hashlib.sha256(payload.data).hexdigest()
     text = json.dumps(fields, separators=(",", ":")).encode()
     folder, name = os.path.split(target)
-    temporary = os.path.join(folder, f".{name[:100]}.{secrets.token_hex(8)}.tmp")
+    temporary = os.path.join(folder, f".{name[:100]}.{os.urandom(8).hex()}.tmp")
     try:
         # os.open and not tempfile: the file gets the permissions of the user's umask, as open() gives.
         with open(

@@ -46,10 +46,10 @@ class Options:
 class VocabularyData:
     """The vocabulary as the file has it, `kinds` and `scores` with one entry a token."""
 
-    tokens: list[bytes]
+    tokens: list[bytes] | _native.Strings
     kinds: npt.NDArray[np.uint8]
     scores: npt.NDArray[np.float32] | None
-    merges: list[bytes] | None
+    merges: list[bytes] | _native.Strings | None
 
 
 def read_metadata(file: _native.GGUFFile) -> tuple[Options, VocabularyData]:
@@ -150,14 +150,14 @@ def _flag(file: _native.GGUFFile, name: str, default: bool) -> bool:
     return default if value is None else value
 
 
-def _strings(file: _native.GGUFFile, name: str) -> list[bytes]:
+def _strings(file: _native.GGUFFile, name: str) -> _native.Strings:
     key = PREFIX + name
     if key not in file.keys():  # noqa: SIM118  not a mapping
         raise TokenizerError(f"{key} is missing")
     if file.kind(key) != "arr[str]":
         raise TokenizerError(f"{key} is of type {file.kind(key)}, not an array of strings")
-    strings = file.get_strings_raw(key)
-    if not strings and name == "tokens":
+    strings = file.strings(key)
+    if len(strings) == 0 and name == "tokens":
         raise TokenizerError(f"{key} is empty")
     return strings
 

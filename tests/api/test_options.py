@@ -143,3 +143,13 @@ def test_import_is_light_and_names_are_found_when_asked_for() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_first_answer_loads_no_megabytes_that_it_does_not_need(tiny_path: Path) -> None:
+    """OpenSSL alone would be a tenth of what Python takes."""
+    code = (
+        f"import sys, nextoken; print(nextoken.LLM({str(tiny_path)!r}).generate([5, 17], max_tokens=2).usage); "
+        "print(*{'_hashlib', 'ssl', 'asyncio', 'jinja2', 'concurrent.futures', 'json'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.stdout.splitlines()[1:], done.stderr) == ([""], "")

@@ -125,6 +125,14 @@ class Sampler:
     @property
     def vocab_size(self) -> int: ...
 
+class Strings:
+    """
+    An array of strings, seen where the file's metadata hold it.
+    """
+
+    def __getitem__(self, index: typing.SupportsInt | typing.SupportsIndex) -> bytes: ...
+    def __len__(self) -> int: ...
+
 class GGUFTensor:
     """
     One entry of a GGUF file's tensor table.
@@ -176,11 +184,6 @@ class GGUFFile:
         The value: int, float, bool, str, a list of str or a NumPy array of numbers; None if there is none.
         """
 
-    def get_strings_raw(self, key: str | bytes) -> list[bytes]:
-        """
-        An array of strings as a list of bytes.
-        """
-
     def keys(self) -> list[str]:
         """
         Metadata keys, in the order of the file.
@@ -199,6 +202,11 @@ class GGUFFile:
     def offset_of(self, key: str | bytes) -> int:
         """
         Where in the file a value stands. KeyError if there is none.
+        """
+
+    def strings(self, key: str | bytes) -> Strings:
+        """
+        An array of strings as bytes, not copied.
         """
 
     @property
@@ -629,10 +637,10 @@ class ByteLevelTokenizer(Tokenizer):
 
     def __init__(
         self,
-        tokens: list[typing.Any],
+        tokens: list[bytes] | Strings,
         kinds: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8],
         control_names: collections.abc.Sequence[str],
-        merges: list[typing.Any],
+        merges: list[bytes] | Strings,
         patterns: collections.abc.Sequence[str],
     ) -> None: ...
     def merges(self) -> list[typing.Any]: ...
@@ -648,7 +656,7 @@ class SentencePieceTokenizer(Tokenizer):
 
     def __init__(
         self,
-        tokens: list[typing.Any],
+        tokens: list[bytes] | Strings,
         kinds: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8],
         control_names: collections.abc.Sequence[str],
         scores: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],

@@ -9,7 +9,6 @@ size alone. A variable a model (`NEXTOKEN_SMOLLM2`, `NEXTOKEN_GEMMA3`) names a f
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 from collections.abc import Callable
@@ -164,6 +163,8 @@ def fetch(name: str, progress: Progress | None = None, cancel: threading.Event |
 
 def sha256_of(path: Path, cancel: threading.Event | None = None) -> str:
     """SHA-256 of a file, in hexadecimal. Raises OSError, or Cancelled once `cancel` is set."""
+    import hashlib  # here: it loads OpenSSL, megabytes that most runs never need
+
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while chunk := file.read(CHUNK):
