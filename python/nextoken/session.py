@@ -134,7 +134,7 @@ class Session:
         The file is whole or not there: it is written beside its place, synchronised, and moved over what was there.
         Raises OSError, and leaves the previous file as it was.
         """
-        from nextoken import session_file  # here: its checksums load OpenSSL, megabytes that most runs never need
+        from nextoken import session_file  # here: its checksums load OpenSSL, megabytes
 
         self._engine.check()
         cache = self._cache
