@@ -2,6 +2,7 @@
 #
 #   PYTHON=python3.12 make demo    another Python (3.10 to 3.13) for a new .venv
 #   JOBS=4 make build              compile with so many processes
+#   MODELS="smollm2 gemma3" ROWS=decode:128,prefill:512 make bench-peers    a part of the benchmark
 
 PYTHON ?= python3
 JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
@@ -22,7 +23,7 @@ CXX_FILES = $(shell find csrc tests/native $(wildcard bench) -name '*.cpp' -o -n
 LINTED := $(wildcard python tests bench scripts)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-models bits bench lint format stubs asan tsan demo docs clean
+.PHONY: help build test test-models bits bench bench-peers bench-check lint format stubs asan tsan demo docs clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -59,6 +60,32 @@ demo: build ## fetch a small model and let it answer a prompt, token by token
 
 bench: build ## measure: cached against uncached decoding
 	$(BIN)/nextoken bench cache smollm2-135m
+
+# Peers and models are made once, in a folder that `make clean` leaves alone. 7 billion random weights in four types
+# take 22 GB there: MODELS, beginnings of names, makes and runs fewer.
+BENCH_CACHE ?= $(HOME)/.cache/nextoken-bench
+MODELS ?= smollm2 gemma3 llama1b llama7b
+ROWS ?=
+ROUNDS ?= 5
+IK_LLAMA_BENCH ?=
+BENCH_PEERS = $(BIN)/python -m bench.peers --cache $(BENCH_CACHE) --rounds $(ROUNDS) $(if $(ROWS),--rows $(ROWS))
+
+$(VENV)/bench-peers: $(VENV)/dev-tools $(wildcard bench/peers/install.py bench/peers/workers/*)
+	$(BIN)/python -m bench.peers.install --cache $(BENCH_CACHE)
+	@touch $@
+
+bench-peers: build $(VENV)/bench-peers ## measure beside llama.cpp and others, built once, and the machine's limits
+	$(BIN)/python -m bench.models all $(BENCH_CACHE)/models --only $(MODELS) \
+	  --llama-quantize $(BENCH_CACHE)/llama.cpp/build/bin/llama-quantize
+	$(BENCH_PEERS) $(foreach m,$(MODELS),$(BENCH_CACHE)/models/$(m)*.gguf) --json $(BENCH_CACHE)/bench.json \
+	  $(if $(IK_LLAMA_BENCH),--ik-llama-bench $(IK_LLAMA_BENCH))
+
+bench-check: build $(VENV)/dev-tools ## fail if a share of the machine's limits fell by more than 15 %
+	$(BIN)/python -m bench.models all $(BENCH_CACHE)/models --only smollm2.gguf gemma3.gguf
+	rm -f build/bench-check.json
+	$(BENCH_PEERS) $(BENCH_CACHE)/models/smollm2.gguf $(BENCH_CACHE)/models/gemma3.gguf --engines nextoken \
+	  --json build/bench-check.json
+	$(BIN)/python -m bench.peers.check build/bench-check.json bench/shares.json
 
 # --- check it ---------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from nextoken import errors
 
 ROOT = Path(__file__).parent.parent.parent
 TARGETS = {
-    *("help", "build", "demo", "bench", "docs", "clean"),
+    *("help", "build", "demo", "bench", "bench-peers", "bench-check", "docs", "clean"),
     *("test", "test-models", "bits", "lint", "format", "stubs", "asan", "tsan"),
 }
 

@@ -1,0 +1,121 @@
+"""The machine: what it is, what it can do at most, and how much of it others took meanwhile."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+import resource
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+FLAGS = (
+    "avx2",
+    "fma",
+    "f16c",
+    "avx_vnni",
+    "avx512f",
+    "avx512_vnni",
+    "avx512_bf16",
+    "avx512_fp16",
+    "amx_int8",
+    "amx_bf16",
+)
+LARGEST_READ = 2 << 30  # bytes; beyond it a larger buffer reads no slower
+
+
+def compiler() -> str:
+    return os.environ.get("CXX", "c++")
+
+
+def describe() -> dict[str, Any]:
+    """CPU, flags, compiler, commit and date of a report."""
+    cpu = cpu_info()
+    flags = [flag for flag in FLAGS if flag in cpu.get("flags", "").split()]
+    numbers = "-".join(cpu[key] for key in ("vendor_id", "cpu family", "model") if key in cpu)
+    return {
+        "cpu": cpu.get("model name", platform.processor() or platform.machine()),
+        "kind": f"{numbers or platform.machine()}, {widest(flags)}",
+        "flags": flags,
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "compiler": first_line([compiler(), "--version"]),
+        "commit": first_line(["git", "-C", str(HERE), "describe", "--always", "--dirty"]),
+        "date": datetime.date.today().isoformat(),
+    }
+
+
+def cpu_info() -> dict[str, str]:
+    """The first processor of /proc/cpuinfo; empty where there is none."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().split("\n\n", 1)[0].splitlines()
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in lines)
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def widest(flags: list[str]) -> str:
+    for flag, name in (
+        ("amx_int8", "amx"),
+        ("avx512_vnni", "avx512 vnni"),
+        ("avx_vnni", "avx vnni"),
+        ("avx2", "avx2"),
+    ):
+        if flag in flags:
+            return name
+    return "scalar"
+
+
+def first_line(command: list[str]) -> str:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[0]
+    except (OSError, subprocess.CalledProcessError, IndexError):
+        return "unknown"
+
+
+def limits(cache: Path, threads: int, model_bytes: int) -> dict[str, Any]:
+    """{"read": GB/s, "int8": {isa: G multiply-adds/s}, "float": {...}} of so many threads.
+
+    Read from a buffer as large as the model; see probe.cpp, compiled into `cache` when it is newer.
+    """
+    program, source = cache / "probe", HERE / "probe.cpp"
+    if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
+        cache.mkdir(parents=True, exist_ok=True)
+        flags = ["-O3", "-std=c++17", "-pthread"]
+        subprocess.run([compiler(), *flags, str(source), "-o", str(program)], check=True, capture_output=True)
+    command = [str(program), str(threads), str(min(model_bytes, LARGEST_READ))]
+    found: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    return found
+
+
+@contextmanager
+def others_share() -> Iterator[list[float]]:
+    """Fills the list with the share of all processors that other processes took meanwhile (Linux)."""
+    share: list[float] = []
+    before = _busy_and_total(), _own_seconds()
+    yield share
+    after = _busy_and_total(), _own_seconds()
+    if after[0] is not None and before[0] is not None:
+        busy, total = after[0][0] - before[0][0], after[0][1] - before[0][1]
+        share.append(max(0.0, busy - (after[1] - before[1])) / max(total, 1e-9))
+
+
+def _busy_and_total() -> tuple[float, float] | None:
+    """Seconds of all processors since boot."""
+    try:
+        ticks = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    except OSError:
+        return None
+    per_second = os.sysconf("SC_CLK_TCK")
+    idle = ticks[3] + ticks[4]
+    return (sum(ticks) - idle) / per_second, sum(ticks) / per_second
+
+
+def _own_seconds() -> float:
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
