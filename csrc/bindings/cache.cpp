@@ -96,6 +96,8 @@ void bind_cache(py::module_& m) {
           "The token ids it holds.")
       .def_property_readonly(
           "nbytes", [](const PyCache& c) { return c.nbytes.load(); }, "bytes of its blocks, shared ones included")
+      .def_property_readonly(
+          "version", [](const PyCache& c) { return c.version.load(); }, "Grows by one with every pass and rewind.")
       .def_property_readonly("n_ctx",
                              [](const PyCache& c) {
                                c.require_open();

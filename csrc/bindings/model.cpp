@@ -38,7 +38,7 @@ TensorSource to_source(const py::handle& tensor) {
 
 std::shared_ptr<PyModel> load(const Spec& spec, const py::dict& tensors, const std::string& path,
                               const gguf::GGUFFile* header, int n_threads, const std::optional<std::string>& isa,
-                              const py::object& progress, const py::object& cancel) {
+                              bool check, const py::object& progress, const py::object& cancel) {
   if (n_threads < 1 || n_threads > 1024) {
     throw std::invalid_argument("n_threads must be from 1 to 1024, not " + std::to_string(n_threads));
   }
@@ -49,7 +49,7 @@ std::shared_ptr<PyModel> load(const Spec& spec, const py::dict& tensors, const s
   auto result = std::make_shared<PyModel>();
   const py::gil_scoped_release released;
   result->model = load_model(spec, sources, path, header ? &header->file : nullptr, n_threads,
-                             isa ? isa->c_str() : nullptr, &poll, std::ref(report));
+                             isa ? isa->c_str() : nullptr, check, &poll, std::ref(report));
   result->isa = result->model->kernels->isa();
   result->n_threads = n_threads;
   return result;
@@ -90,9 +90,14 @@ struct Steps {
   std::vector<PyCache*> caches;
   std::vector<std::vector<int32_t>> ids;
   std::vector<SequenceStep> steps;
+  std::vector<int64_t> versions; // that the caches must have, -1 for any; or empty
 
-  Steps(const std::shared_ptr<PyModel>& model, const std::vector<PyCache*>& caches, const py::list& ids)
-      : caches(caches) {
+  Steps(const std::shared_ptr<PyModel>& model, const std::vector<PyCache*>& caches, const py::list& ids,
+        const std::vector<int64_t>& versions)
+      : caches(caches), versions(versions) {
+    if (!versions.empty() && versions.size() != caches.size()) {
+      throw std::invalid_argument("one version a session is needed");
+    }
     if (caches.size() != ids.size()) {
       throw std::invalid_argument(std::to_string(caches.size()) + " sessions and " + std::to_string(ids.size()) +
                                   " lists of token ids");
@@ -101,6 +106,7 @@ struct Steps {
     for (size_t i = 0; i < caches.size(); ++i) {
       if (!caches[i] || caches[i]->owner != model) throw std::invalid_argument("a session belongs to another model");
       caches[i]->require_open();
+      require_room(caches[i]->length, (int64_t)this->ids[i].size(), caches[i]->n_ctx); // before memory for logits
       steps.push_back({nullptr, this->ids[i].data(), (int64_t)this->ids[i].size(), nullptr});
     }
   }
@@ -117,14 +123,22 @@ struct Steps {
     PythonProgress report(progress);
     const Unlocked unlocked(model);
     const PassQueue::Turn turn(model.model->queue, &poll);
-    for (size_t i = 0; i < caches.size(); ++i) steps[i].cache = &caches[i]->open(); // or closed while this waited
+    for (size_t i = 0; i < caches.size(); ++i) {
+      steps[i].cache = &caches[i]->open(); // or closed while this waited
+      if (!versions.empty() && versions[i] >= 0 && versions[i] != caches[i]->version) {
+        throw std::runtime_error(
+            "the session was changed while it was in use: by another thread, or by a call between "
+            "two tokens of its stream");
+      }
+    }
     run_pass(*model.model, steps, logits, &poll, std::ref(report), on_last);
     for (PyCache* cache : caches) cache->refresh();
   }
 };
 
 py::list append(const std::shared_ptr<PyModel>& model, const std::vector<PyCache*>& caches, const py::list& ids,
-                const std::string& logits, const py::object& cancel, const py::object& progress) {
+                const std::string& logits, const std::vector<int64_t>& versions, const py::object& cancel,
+                const py::object& progress) {
   Logits wanted = Logits::none;
   if (logits == "last") {
     wanted = Logits::last;
@@ -133,7 +147,7 @@ py::list append(const std::shared_ptr<PyModel>& model, const std::vector<PyCache
   } else if (logits != "none") {
     throw std::invalid_argument("logits must be 'none', 'last' or 'all', not '" + logits + "'");
   }
-  Steps steps(model, caches, ids);
+  Steps steps(model, caches, ids, versions);
   if (wanted == Logits::last) steps.require_tokens();
   const py::ssize_t vocab_size = model->model->spec.vocab_size;
   py::list results;
@@ -152,8 +166,9 @@ py::list append(const std::shared_ptr<PyModel>& model, const std::vector<PyCache
 
 std::vector<sampling::Pick> predict(const std::shared_ptr<PyModel>& model, const std::vector<PyCache*>& caches,
                                     const py::list& ids, const std::vector<sampling::Sampler*>& samplers,
-                                    const py::object& cancel, const py::object& progress) {
-  Steps steps(model, caches, ids);
+                                    const std::vector<int64_t>& versions, const py::object& cancel,
+                                    const py::object& progress) {
+  Steps steps(model, caches, ids, versions);
   steps.require_tokens();
   if (samplers.size() != caches.size()) throw std::invalid_argument("one sampler a session is needed");
   for (size_t i = 0; i < samplers.size(); ++i) {
@@ -178,11 +193,12 @@ void bind_model(py::module_& m) {
                                                 "A loaded model; its passes run one at a time, in order of arrival.")
       .def_static(
           "load", &load, py::arg("spec"), py::arg("tensors"), py::arg("path"), py::kw_only(),
-          py::arg("header") = py::none(), py::arg("n_threads"), py::arg("isa") = py::none(),
+          py::arg("header") = py::none(), py::arg("n_threads"), py::arg("isa") = py::none(), py::arg("check") = true,
           py::arg("progress") = py::none(), py::arg("cancel") = py::none(),
           "Read and repack the tensors, {role: object with name, type, shape, offset, nbytes}, of the file at path.\n\n"
           "header is the GGUFFile they come from; if path leads to another file by now, that is a ModelFormatError.\n"
-          "progress(bytes_done, bytes_total); cancel has is_set(). Raises ModelFormatError, UnsupportedModelError,\n"
+          "Without `check`, weights need not be finite. progress(bytes_done, bytes_total); cancel has is_set(). Raises "
+          "ModelFormatError, UnsupportedModelError,\n"
           "NumericalError, OSError, MemoryError, Cancelled.")
       .def_property_readonly("spec", [](const PyModel& m) { return m.model->spec; })
       .def_property_readonly(
@@ -198,13 +214,14 @@ void bind_model(py::module_& m) {
 // After Cache is known by name: the signatures of these, and so the stubs, mention it.
 void bind_passes(py::module_& m) {
   m.def("append", &append, py::arg("model"), py::arg("caches"), py::arg("ids"), py::arg("logits"), py::kw_only(),
-        py::arg("cancel") = py::none(), py::arg("progress") = py::none(),
+        py::arg("versions") = std::vector<int64_t>(), py::arg("cancel") = py::none(), py::arg("progress") = py::none(),
         "Append ids to several caches in one pass, all or none.\n\n"
+        "RuntimeError if a cache has another version than `versions` says; -1 stands for any.\n"
         "Returns, for each, None, the last row (V,) or all rows (T, V) of logits as float32.");
   m.def("predict", &predict, py::arg("model"), py::arg("caches"), py::arg("ids"), py::arg("samplers"), py::kw_only(),
-        py::arg("cancel") = py::none(), py::arg("progress") = py::none(),
+        py::arg("versions") = std::vector<int64_t>(), py::arg("cancel") = py::none(), py::arg("progress") = py::none(),
         "Append ids to several caches in one pass, all or none, and choose the token that follows each.\n\n"
-        "The chosen tokens are not appended.");
+        "The chosen tokens are not appended. `versions` as in append.");
 }
 
 } // namespace nextoken::bindings

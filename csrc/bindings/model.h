@@ -57,6 +57,7 @@ struct PyCache {
   std::unique_ptr<Cache> cache;
   std::atomic<bool> closed{false};
   std::atomic<int64_t> length{0}, nbytes{0};
+  std::atomic<int64_t> version{0}; // one more with every change
 
   void require_open() const {
     if (closed) throw ClosedError("the session was closed");
@@ -70,6 +71,7 @@ struct PyCache {
   void refresh() {
     length = cache->length();
     nbytes = cache->nbytes();
+    version.fetch_add(1);
   }
   /// With the turn.
   void close() {

@@ -12,6 +12,10 @@ namespace {
 constexpr int64_t DECODE_ROWS = 8; // up to here a matmul is bound by memory and split once, evenly
 constexpr int64_t PANELS_A_PIECE = 4;
 
+void require_finite(bool finite) {
+  if (!finite) throw NumericalError("the model's activations are no longer finite numbers");
+}
+
 } // namespace
 
 float* CpuKernels::scratch(int thread, int64_t floats) {
@@ -35,7 +39,7 @@ void CpuKernels::quantize_row(const Hidden& h, unsigned forms, int64_t row) cons
   if (forms & (1u << (int)ActivationForm::bf16)) table_.round_bf16(x, k, h.bf16_row(row));
   const unsigned checked = (1u << (int)ActivationForm::q32) | (1u << (int)ActivationForm::q256);
   if (!(forms & checked)) finite = all_finite(x, k); // quantising has looked at every number
-  if (!finite) throw NumericalError("the model's activations are no longer finite numbers");
+  require_finite(finite);
 }
 
 void CpuKernels::embed(const Matrix& table, const Batch& batch, float scale, Rows<float> x) {
@@ -49,7 +53,7 @@ void CpuKernels::norm(const Batch& batch, Rows<const float> x, const Norm& norm,
   const Rows<float> y = h.reset(x.rows, x.cols);
   const unsigned forms = forms_of(next);
   each_row(batch, x.rows, [&](int64_t i) {
-    table_.rms_norm(x[i], norm.weight.data(), norm.eps, x.cols, y[i]);
+    require_finite(table_.rms_norm(x[i], norm.weight.data(), norm.eps, x.cols, y[i]));
     quantize_row(h, forms, i);
   });
 }
@@ -92,7 +96,7 @@ void CpuKernels::matmul(const Batch& batch, const Hidden& h, const Linear& w, Ro
 void CpuKernels::head_norm(const Batch& batch, Rows<float> heads, int64_t head_dim, const Norm& norm) {
   each_row(batch, heads.rows, [&](int64_t i) {
     for (int64_t c = 0; c < heads.cols; c += head_dim) {
-      table_.rms_norm(heads[i] + c, norm.weight.data(), norm.eps, head_dim, heads[i] + c);
+      require_finite(table_.rms_norm(heads[i] + c, norm.weight.data(), norm.eps, head_dim, heads[i] + c));
     }
   });
 }
@@ -143,7 +147,7 @@ void CpuKernels::gated_activation(const Batch& batch, Gate gate, Rows<const floa
 
 void CpuKernels::add_residual(const Batch& batch, Rows<float> y, const Norm& norm, Rows<float> x) {
   each_row(batch, x.rows, [&](int64_t i) {
-    if (!norm.weight.empty()) table_.rms_norm(y[i], norm.weight.data(), norm.eps, y.cols, y[i]);
+    if (!norm.weight.empty()) require_finite(table_.rms_norm(y[i], norm.weight.data(), norm.eps, y.cols, y[i]));
     table_.add(y[i], x.cols, x[i]);
   });
 }

@@ -21,8 +21,9 @@ struct KernelTable {
   /// Rounded to bf16 (nearest even), stored as float.
   void (*round_bf16)(const float* x, int64_t k, float* y);
 
-  /// y = x / sqrt(mean(x^2) + eps) * weight; weight may be null (all ones); y may be x.
-  void (*rms_norm)(const float* x, const float* weight, float eps, int64_t n, float* y);
+  /// y = x / sqrt(mean(x^2) + eps) * weight; weight may be null (all ones); y may be x. False if the mean is no finite
+  /// number: elements from about 1e19 on overflow it, and y would be zeros.
+  bool (*rms_norm)(const float* x, const float* weight, float eps, int64_t n, float* y);
   /// Rotates the first n_rot elements of one head by angles whose cos and sin are given, [n_rot / 2] each.
   void (*rope)(RopePairs pairs, const float* cos, const float* sin, int64_t n_rot, float* x);
   /// y = gate(a) * b

@@ -35,7 +35,7 @@ struct PlannedMatrix {
 /// Checks every tensor against the spec and the file before any memory is taken.
 class Plan {
  public:
-  Plan(const TensorSources& sources, const File& file) : sources_(sources), file_(file) {}
+  Plan(const TensorSources& sources, const File& file, bool check) : check(check), sources_(sources), file_(file) {}
 
   bool has(const std::string& role) const { return sources_.count(role) != 0; }
 
@@ -62,7 +62,7 @@ class Plan {
     file_bytes += source->nbytes;
   }
 
-  /// Of finite numbers, each at least `least`.
+  /// Of finite numbers, each at least `least`; any numbers where neither `check` nor a bound asks.
   void vector(const std::string& role, int64_t n, std::vector<float>& v, float least = -FLT_MAX) {
     const TensorSource* source = find(role);
     if (!source) return;
@@ -74,7 +74,9 @@ class Plan {
     v.resize((size_t)n);
     quant::dequantize(info.type, bytes.data(), n, v.data());
     for (float x : v) {
-      if (!std::isfinite(x)) throw NumericalError("tensor '" + source->name + "' holds numbers that are not finite");
+      if (!std::isfinite(x) && (check || least > -FLT_MAX)) {
+        throw NumericalError("tensor '" + source->name + "' holds numbers that are not finite");
+      }
       if (x < least) {
         throw FormatError(
             "tensor '" + source->name + "' holds " + std::to_string(x) + ", less than " + std::to_string(least),
@@ -92,6 +94,7 @@ class Plan {
     throw FormatError(text, missing_[0]);
   }
 
+  const bool check; // that weights are finite
   std::vector<PlannedMatrix> matrices;
   int64_t storage_bytes = 0, file_bytes = 0;
   Fingerprint fingerprint;
@@ -213,8 +216,10 @@ void read_matrices(const File& file, Plan& plan, uint8_t* storage, ThreadPool& p
     hashes[(size_t)i] = hash.value();
     for (int64_t p = piece.begin; p < piece.end; ++p) {
       const int64_t row = p * PANEL_ROWS;
-      if (!quant::pack_panel(m.type, buffer + (row - first_row) * planned.row_bytes,
-                             std::min(PANEL_ROWS, m.n_rows - row), m.k, storage + planned.place + p * m.panel_bytes)) {
+      const bool finite =
+          quant::pack_panel(m.type, buffer + (row - first_row) * planned.row_bytes,
+                            std::min(PANEL_ROWS, m.n_rows - row), m.k, storage + planned.place + p * m.panel_bytes);
+      if (!finite && plan.check) {
         throw NumericalError("tensor '" + planned.source->name + "' holds numbers that are not finite, between rows " +
                              std::to_string(row) + " and " + std::to_string(std::min(row + PANEL_ROWS, m.n_rows)));
       }
@@ -259,7 +264,7 @@ void connect(Model& model) {
 } // namespace
 
 std::unique_ptr<Model> load_model(const Spec& spec, const TensorSources& sources, const std::string& path,
-                                  const File* header, int n_threads, const char* isa, Poll* poll,
+                                  const File* header, int n_threads, const char* isa, bool check, Poll* poll,
                                   const Progress& progress) {
   validate(spec);
   const KernelTable& table = kernel_table(isa);
@@ -267,7 +272,7 @@ std::unique_ptr<Model> load_model(const Spec& spec, const TensorSources& sources
   if (header) file.check_same(*header);
   auto model = std::make_unique<Model>();
   model->spec = spec;
-  Plan plan(sources, file);
+  Plan plan(sources, file, check);
   plan_weights(spec, plan, model->weights);
 
   require_memory(plan.storage_bytes, "the weights");

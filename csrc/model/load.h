@@ -27,11 +27,11 @@ struct TensorSource {
 using TensorSources = std::map<std::string, TensorSource>;
 
 /// `header`, if not null, is the file that spec and sources were read from: `path` must still lead to it.
-/// `isa` null picks the best. Throws FormatError (missing tensors, shapes that do not fit the spec, a file that
-/// changes), TruncatedError, UnsupportedError (weight types), NumericalError (weights that are not finite), FileError,
-/// OutOfMemory, and what poll throws. Nothing refers to the file afterwards.
+/// `isa` null picks the best; without `check`, weights need not be finite. Throws FormatError (missing tensors, shapes
+/// that do not fit the spec, a file that changes), TruncatedError, UnsupportedError (weight types), NumericalError
+/// (weights that are not finite), FileError, OutOfMemory, and what poll throws. Nothing refers to the file afterwards.
 std::unique_ptr<Model> load_model(const Spec& spec, const TensorSources& sources, const std::string& path,
-                                  const File* header, int n_threads, const char* isa, Poll* poll,
+                                  const File* header, int n_threads, const char* isa, bool check, Poll* poll,
                                   const Progress& progress);
 
 } // namespace nextoken

@@ -20,12 +20,7 @@ constexpr int64_t LOGIT_ROWS_AT_ONCE = 16; // bounds the memory of [R, V]
 void check(const Model& model, const std::vector<SequenceStep>& steps) {
   for (size_t i = 0; i < steps.size(); ++i) {
     const SequenceStep& step = steps[i];
-    const int64_t n_ctx = step.cache->n_ctx(), needed = step.cache->length() + step.n;
-    if (needed > n_ctx) {
-      throw ContextLengthError(std::to_string(needed) + " tokens do not fit the context of " + std::to_string(n_ctx) +
-                                   "; shorten the prompt, or load the model with a larger n_ctx",
-                               needed, n_ctx);
-    }
+    require_room(step.cache->length(), step.n, step.cache->n_ctx());
     for (int64_t t = 0; t < step.n; ++t) {
       if (step.ids[t] < 0 || step.ids[t] >= model.spec.vocab_size) {
         throw std::invalid_argument("token id " + std::to_string(step.ids[t]) + " at index " + std::to_string(t) +
@@ -123,6 +118,14 @@ struct Rollback {
 };
 
 } // namespace
+
+void require_room(int64_t length, int64_t n, int64_t n_ctx) {
+  const int64_t needed = length + n;
+  if (needed <= n_ctx) return;
+  throw ContextLengthError(std::to_string(needed) + " tokens do not fit the context of " + std::to_string(n_ctx) +
+                               "; shorten the prompt, or load the model with a larger n_ctx",
+                           needed, n_ctx);
+}
 
 void run_pass(Model& model, const std::vector<SequenceStep>& steps, Logits logits, Poll* poll, const Progress& progress,
               const OnLastRow& on_last) {

@@ -18,6 +18,9 @@ struct SequenceStep {
   float* logits = nullptr;
 };
 
+/// Throws ContextLengthError unless n tokens fit behind `length`.
+void require_room(int64_t length, int64_t n, int64_t n_ctx);
+
 using Progress = std::function<void(int64_t done, int64_t total)>;
 /// Receives the last row of a sequence [V]; called on any thread, at most once a sequence.
 using OnLastRow = std::function<void(size_t sequence, const float* logits)>;

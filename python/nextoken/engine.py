@@ -101,8 +101,8 @@ class Engine:
     def calling_back(self) -> Iterator[None]:
         """While a function of the caller's runs in this thread: using the model from it is an error, no deadlock."""
         me = threading.get_ident()
-        self._in_callback.add(me)
-        try:
+        try:  # around add() too: Ctrl-C can come at once behind it
+            self._in_callback.add(me)
             yield
         finally:
             self._in_callback.discard(me)
@@ -146,14 +146,19 @@ class Engine:
         logits: LogitsWanted,
         cancel: Any = None,
         progress: Progress | None = None,
+        versions: Sequence[int] = (),
     ) -> list[Rows]:
-        """One pass over several sequences: all advance, or on any error none does. See `LLM.append`."""
+        """One pass over several sequences: all advance, or on any error none does. See `LLM.append`.
+
+        RuntimeError if `versions` is given and a cache has another one by now (-1 stands for any).
+        """
         with self._pass():
             return _native.append(
                 self.model,
                 list(caches),
                 list(ids),
                 logits,
+                versions=versions,
                 cancel=CancelFlag(self._closing, cancel),
                 progress=self.guarded(progress),
             )
@@ -165,6 +170,7 @@ class Engine:
         samplers: Sequence[_native.Sampler],
         cancel: Any = None,
         progress: Progress | None = None,
+        versions: Sequence[int] = (),
     ) -> list[_native.Pick]:
         """One pass that also chooses: append, last row, choose. The logits stay native."""
         with self._pass():
@@ -173,6 +179,7 @@ class Engine:
                 list(caches),
                 list(ids),
                 list(samplers),
+                versions=versions,
                 cancel=CancelFlag(self._closing, cancel),
                 progress=self.guarded(progress),
             )
@@ -181,8 +188,8 @@ class Engine:
     def _pass(self) -> Iterator[None]:
         self.check()
         me = threading.get_ident()
-        self._inside.add(me)
         try:
+            self._inside.add(me)
             yield
         except (Cancelled, ClosedError):
             if self.closed:

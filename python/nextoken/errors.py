@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nextoken.completion import Completion
+
 
 class Error(Exception):
     """Base class of all errors of this package."""
@@ -68,7 +74,12 @@ class ContextLengthError(Error, ValueError):
 
 
 class NumericalError(Error, ArithmeticError):
-    """NaN or infinity came out of the model or of a logits processor."""
+    """NaN or infinity came out of the model or of a logits processor.
+
+    `completions`, after `generate`: the answer of each prompt, None for those that failed.
+    """
+
+    completions: Sequence[Completion | None] = ()
 
 
 class ClosedError(Error, RuntimeError):

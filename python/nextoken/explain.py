@@ -117,6 +117,16 @@ class Explanation:
         return f"{passes}<p>text: {_code(repr(self.text))}, {_escape(self.finish_reason)}</p>"
 
 
+def check_options(params: SamplingParams, top: int) -> None:
+    """Raises TypeError or ValueError for what can not be shown."""
+    if isinstance(top, bool) or not isinstance(top, int):
+        raise TypeError(f"top must be an int, got {type(top).__name__}")
+    if top < 1:
+        raise ValueError(f"top must be at least 1, got {top}")
+    if params.logits_processor is not None or not params.use_cache or params.stop:
+        raise ValueError("explain shows the plain loop: no logits_processor, no stop strings, use_cache=True")
+
+
 def explain(llm: LLM, ids: Sequence[int], prompt: str, params: SamplingParams, *, top: int) -> Explanation:
     """Run the loop by hand and keep what it saw. Same tokens as `generate` with the same parameters."""
     tokenizer = llm.tokenizer

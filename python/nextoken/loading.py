@@ -82,12 +82,17 @@ def load(
     n_threads: int | None,
     kv_dtype: str,
     device: str,
+    allow_unused: bool,
+    check: bool,
     progress: Progress | None,
     cancel: Any,
 ) -> Loaded:
     """What `LLM` promises of its constructor. A failure leaves no thread, descriptor or memory behind."""
     _check_choice("kv_dtype", kv_dtype, KV_DTYPES)
     _check_choice("device", device, DEVICES)
+    for what, value in (("allow_unused", allow_unused), ("check", check)):
+        if not isinstance(value, bool):
+            raise TypeError(f"{what} must be a bool, got {type(value).__name__}")
     if progress is not None and not callable(progress):
         raise TypeError(f"progress must be callable(done, total) or None, got {type(progress).__name__}")
     flag = None if cancel is None else CancelFlag(cancel)
@@ -96,7 +101,7 @@ def load(
     path, name = find(model, progress, cancel)
     file = open_gguf(path)
     try:
-        layout = plan(file)
+        layout = plan(file, allow_unused=allow_unused)
         trained: int = layout.spec.n_ctx
         if asked is not None and asked > trained:
             log.warning("n_ctx=%d is beyond the %d positions that %s was trained for", asked, trained, name)
@@ -108,6 +113,7 @@ def load(
                 os.fsencode(path),
                 header=file.native,
                 n_threads=threads,
+                check=check,
                 progress=progress,
                 cancel=flag,
             )

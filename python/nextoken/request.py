@@ -13,8 +13,8 @@ from nextoken.answer import Vocabulary
 from nextoken.completion import Completion, Token
 from nextoken.engine import Engine
 from nextoken.inputs import Ids, check_room, common_prefix
-from nextoken.loop import Sequence
 from nextoken.scoring import score_chunks
+from nextoken.sequence import Sequence
 
 if TYPE_CHECKING:
     from nextoken.sampling import SamplingParams
@@ -74,15 +74,19 @@ class Request:
             first.cache = engine.new_cache()
         else:
             first.cache = self._session._cache
+            first.version = first.cache.version
             if self.params.prompt_logprobs is None:  # else all of the prompt is computed anew
                 had = np.asarray(first.cache.ids(), np.int32)
                 self.n_cached = min(common_prefix(had, self.ids), len(self.ids) - 1)
             self._session._rewind_to(self.n_cached)
+            first.version += 1
             pending = self.ids[self.n_cached :]
         begin = time.perf_counter()
         if self.params.prompt_logprobs is not None:
             self._score_prompt(engine, first.cache, pending, cancel)
             pending = pending[-1:]
+            if self._session is not None:
+                first.version = first.cache.version
         elif len(self.sequences) > 1 and len(pending) > 1:
             engine.append([first.cache], [pending[:-1]], "none", cancel)
             pending = pending[-1:]

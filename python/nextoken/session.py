@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,15 @@ if TYPE_CHECKING:
     from nextoken.text import StreamDecoder
 
 
+class Predicted(NamedTuple):
+    """What `predict` did last: it goes on while it is fed what it returned, and nothing else has changed the cache."""
+
+    id: int
+    version: int  # of the cache after it
+    answer_start: int
+    decoder: StreamDecoder | None
+
+
 class Session:
     """One sequence and the keys and values computed for it.
 
@@ -32,16 +41,16 @@ class Session:
     ...         token = s.predict([token.id])
 
     Made by `llm.session()`. Whatever is appended in whatever pieces, after whatever forks and rewinds, the logits of
-    a position are the same bits. After a failed or cancelled call a session is as it was before it.
+    a position are the same bits. After a failed or cancelled call a session is as it was before it. Calls from several
+    threads take turns, and each is whole; what depends on a session staying as it is (`predict`, the stream of a chat)
+    raises RuntimeError once another call has changed it.
     """
 
     def __init__(self, llm: LLM, cache: _native.Cache) -> None:
         self._llm = llm
         self._engine: Engine = llm._engine
         self._cache = cache
-        self._decoder: StreamDecoder | None = None  # goes on while predict() is fed what it returned
-        self._last_id = self._last_length = -1
-        self._answer_start = 0
+        self._last: Predicted | None = None
 
     def append(
         self,
@@ -79,32 +88,37 @@ class Session:
         `seed` it draws the same tokens. An answer is what follows the ids of the last call with other ones: the
         presence and frequency penalties count from there. Stop conditions are the caller's; EOS is returned as
         any other token.
-        Raises as `append`, and TypeError or ValueError for bad options.
+        Raises as `append`, TypeError or ValueError for bad options, and RuntimeError if another thread changes the
+        session meanwhile.
         """
-        chosen = self._llm._params(params, options)
+        chosen = self._llm._intake.params(params, options)
+        version = self._cache.version  # before its ids are looked at: what comes between is noticed
         new = self._check_new(ids)
         past = np.concatenate([np.asarray(self._cache.ids(), np.int32), new])
-        continues = len(new) == 1 and new[0] == self._last_id and len(past) == self._last_length + 1
-        answer_start = self._answer_start if continues else len(past)
+        last = self._last
+        if last is not None and (last.version != version or new.tolist() != [last.id]):
+            last = None
+        answer_start = len(past) if last is None else last.answer_start
         tokenizer = self._llm._tokenizer.get_or_none()
-        sampler = self._llm._sampler(chosen)
+        sampler = self._llm._intake.sampler(chosen)
         sampler.observe_prompt(past[:answer_start])
         sampler.observe(past[answer_start:])
 
         start = time.perf_counter()
         if chosen.logits_processor is None:
-            (pick,) = self._engine.predict([self._cache], [new], [sampler], cancel, progress)
+            (pick,) = self._engine.predict([self._cache], [new], [sampler], cancel, progress, [version])
         else:
-            (row,) = self._engine.append([self._cache], [new], "last", cancel, progress)
+            (row,) = self._engine.append([self._cache], [new], "last", cancel, progress, [version])
             assert row is not None
             changed = call_processor(self._engine, chosen.logits_processor, past.tolist(), row)
             pick = sampler.choose(changed, len(past), raw=row)
         ms = (time.perf_counter() - start) * 1e3
 
-        if not continues or self._decoder is None:
-            self._decoder = None if tokenizer is None else tokenizer.stream_decoder()
-        text = "" if self._decoder is None else self._decoder.push(pick.id)
-        self._last_id, self._last_length, self._answer_start = pick.id, len(past), answer_start
+        decoder = None if last is None else last.decoder
+        if decoder is None and tokenizer is not None:
+            decoder = tokenizer.stream_decoder()
+        text = "" if decoder is None else decoder.push(pick.id)
+        self._last = Predicted(pick.id, version + 1, answer_start, decoder)
         return Vocabulary(tokenizer).token(pick, chosen, text, len(past) - answer_start, ms)
 
     def fork(self) -> Session:
@@ -126,7 +140,6 @@ class Session:
         if not 0 <= n <= len(self):
             raise ValueError(f"can not rewind {n} tokens: the session holds {len(self)}")
         self._cache.rewind(int(n))
-        self._last_id = -1
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write tokens, keys and values to a file that `llm.session(path)` reads.
@@ -214,7 +227,6 @@ class Session:
 
     def _rewind_to(self, n: int) -> None:
         self._cache.rewind(len(self._cache) - n)
-        self._last_id = -1
 
 
 def open_session(llm: LLM, path: str | os.PathLike[str]) -> Session:

@@ -24,8 +24,7 @@ class TokenStream(Generator[Token, None, None]):
 
     def __init__(self, batch: Batch, request: Request) -> None:
         self._request = request
-        self._tokens = _tokens(batch)
-        self._reading = threading.Lock()
+        self._tokens: Any = _tokens(batch)  # a generator
 
     @property
     def completion(self) -> Completion:
@@ -33,31 +32,26 @@ class TokenStream(Generator[Token, None, None]):
         return self._request.completion()
 
     def send(self, value: None) -> Token:
-        with self._one_reader():
-            return self._tokens.send(value)
+        token: Token = self._alone(self._tokens.send, value)
+        return token
 
     def throw(self, *error: Any) -> Token:
-        with self._one_reader():
-            return self._tokens.throw(*error)
+        token: Token = self._alone(self._tokens.throw, *error)
+        return token
 
     def close(self) -> None:
-        with self._one_reader():
-            self._tokens.close()
+        self._alone(self._tokens.close)
 
-    def _one_reader(self) -> _OneReader:
-        return _OneReader(self._reading)
-
-
-class _OneReader:
-    def __init__(self, lock: threading.Lock) -> None:
-        self._lock = lock
-
-    def __enter__(self) -> None:
-        if not self._lock.acquire(blocking=False):
-            raise RuntimeError("this stream is being read by another thread, or from its own callback")
-
-    def __exit__(self, *exc: object) -> None:
-        self._lock.release()
+    def _alone(self, step: Callable[..., T], *arguments: Any) -> T:
+        """A generator refuses a second reader itself. A lock of ours could stay locked when Ctrl-C comes beside it."""
+        try:
+            return step(*arguments)
+        except ValueError:
+            if self._tokens.gi_running:
+                raise RuntimeError(
+                    "this stream is being read by another thread, or from its own callback"
+                ) from None
+            raise
 
 
 def _tokens(batch: Batch) -> Generator[Token, None, None]:

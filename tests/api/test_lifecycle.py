@@ -8,7 +8,6 @@ import gc
 import multiprocessing
 import os
 import pickle
-import signal
 import subprocess
 import sys
 import textwrap
@@ -379,37 +378,32 @@ def test_the_interpreter_leaves_quietly_with(what: str, tiny_path: Path, tmp_pat
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_ctrl_c_stops_generate_and_the_model_goes_on(tiny_path: Path, tmp_path: Path) -> None:
-    script = tmp_path / "interrupted.py"
-    script.write_text(
-        textwrap.dedent(f"""
-        from nextoken import LLM
-        llm = LLM({str(tiny_path)!r})
-        expected = llm.generate({IDS}, max_tokens=5, ignore_eos=True).token_ids
-        for _ in range(2):
-            try:
-                print("ready", flush=True)
-                while True:
-                    llm.generate({IDS}, ignore_eos=True)
-            except KeyboardInterrupt as error:
-                print(hasattr(error, "partial_text") or "between", flush=True)
-        assert llm.generate({IDS}, max_tokens=5, ignore_eos=True).token_ids == expected
-        print("done")
-        """)
-    )
-    process = subprocess.Popen(
-        [sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    for _ in range(2):
-        assert process.stdout.readline() == "ready\n"
-        time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
-        assert process.stdout.readline() in ("True\n", "between\n")
-    out, err = process.communicate(timeout=60)
-    assert (process.returncode, out, err) == (0, "done\n", "")
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 
 
+def handles_and_threads() -> tuple[int, int]:
+    gc.collect()
+    return len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
+
+
+def settles_at_most(before: tuple[int, int]) -> bool:
+    """Whether no more are left than before: a joined thread may stay in /proc for a moment, longer on a busy machine.
+
+    There may be fewer: other tests' threads end too.
+    """
+    deadline = time.monotonic() + 60
+    while not (done := all(now <= was for now, was in zip(handles_and_threads(), before, strict=True))):
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.02)
+    return done
+
+
+def resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@linux
 def test_loads_that_fail_leave_nothing_behind(tmp_path: Path) -> None:
     path = tiny_llama(tmp_path / "m.gguf")
     cancel = threading.Event()
@@ -426,22 +420,23 @@ def test_loads_that_fail_leave_nothing_behind(tmp_path: Path) -> None:
 
     tiny = tmp_path / "cut.gguf"
     tiny.write_bytes(path.read_bytes()[:-5000])
-    for how in range(3):
-        fail(how)
-    files, threads = len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
-    for n in range(100):
+    for n in range(30):
         fail(n % 3)
-    assert len(os.listdir("/proc/self/fd")) == files
-    assert len(os.listdir("/proc/self/task")) == threads
+    before, memory = handles_and_threads(), resident()
+    for n in range(1000):
+        fail(n % 3)
+    assert settles_at_most(before)
+    assert resident() - memory < 8 << 20  # of 1,000 loads of 160 KB
 
 
+@linux
 def test_an_llm_that_is_dropped_is_gone(tiny_path: Path) -> None:
-    llm = LLM(tiny_path)
+    before = handles_and_threads()
+    llm = LLM(tiny_path, n_threads=2)
     engine = weakref.ref(llm._engine)
-    threads = len(os.listdir("/proc/self/task"))
     list(llm.stream(IDS, max_tokens=3))
     llm.generate(IDS, max_tokens=3)
     del llm
     gc.collect()
     assert engine() is None
-    assert len(os.listdir("/proc/self/task")) < threads or threads == 1
+    assert settles_at_most(before)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nextoken import errors
+from nextoken import LLM, errors
 from nextoken.architectures import Plan, plan
 from nextoken.checkpoints.gguf import open_gguf
 from tests.gguf_files import F64, Typed, tiny_gemma3, tiny_llama
@@ -218,6 +218,45 @@ def test_a_missing_tensor_of_no_layer_is_named(tmp_path: Path, name: str) -> Non
 def test_a_tensor_that_is_not_applied_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(errors.UnsupportedModelError, match=name):
         llama_with(tmp_path, tensors={name: (np.ones(64, "<f4"), "F32", (64,))})
+
+
+def test_what_is_unknown_is_left_out_where_the_user_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tiny_llama(
+        tmp_path / "m.gguf",
+        metadata={"llama.expert_gating_func": 2},
+        tensors={"blk.0.attn_gate.weight": (np.ones(64, "<f4"), "F32", (64,))},
+    )
+    with open_gguf(path) as checkpoint:
+        with pytest.raises(errors.UnsupportedModelError, match="allow_unused"):
+            plan(checkpoint)
+        assert "blk.0.attn_gate.weight" not in str(plan(checkpoint, allow_unused=True).tensors)
+    assert "expert_gating_func" in caplog.text
+    assert "blk.0.attn_gate.weight" in caplog.text
+    with pytest.raises(errors.UnsupportedModelError):
+        LLM(path)
+    plain = tiny_llama(tmp_path / "plain.gguf")
+    with LLM(path, allow_unused=True) as llm, LLM(plain) as known:
+        assert np.array_equal(llm([[1, 2, 3]]), known([[1, 2, 3]]))
+    with pytest.raises(TypeError, match="allow_unused"):
+        LLM(path, allow_unused=1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "tensors"),
+    [
+        ({"llama.attention.sliding_window": 16}, {}),
+        ({"llama.attn_logit_softcapping": 50.0}, {}),
+        ({}, {"blk.0.attn_q.bias": (np.ones(64, "<f4"), "F32", (64,))}),
+    ],
+)
+def test_what_is_known_to_change_the_answers_is_never_left_out(
+    tmp_path: Path, metadata: dict[str, Any], tensors: dict[str, Any]
+) -> None:
+    path = tiny_llama(tmp_path / "m.gguf", metadata=metadata, tensors=tensors)
+    with open_gguf(path) as checkpoint, pytest.raises(errors.UnsupportedModelError, match="changes the"):
+        plan(checkpoint, allow_unused=True)
 
 
 def test_the_head_is_the_embedding_unless_the_file_has_one(tmp_path: Path) -> None:

@@ -20,11 +20,14 @@ static float sum_of_squares(const float* x, int64_t n) {
   return total;
 }
 
-static void rms_norm(const float* x, const float* weight, float eps, int64_t n, float* y) {
+static constexpr float LARGEST_FLOAT = 3.402823466e38f;
+
+static bool rms_norm(const float* x, const float* weight, float eps, int64_t n, float* y) {
   const float mean = sum_of_squares(x, n) / (float)n;
   const F32x16 scale = all16(1.0f / sqrt1(mean + eps));
   if (weight)
     map16(x, weight, n, y, [scale](F32x16 v, F32x16 w) { return mul16(mul16(v, scale), w); });
   else
     map16(x, n, y, [scale](F32x16 v) { return mul16(v, scale); });
+  return mean <= LARGEST_FLOAT; // false for NaN
 }

@@ -475,6 +475,7 @@ class Model:
         header: GGUFFile | None = None,
         n_threads: typing.SupportsInt | typing.SupportsIndex,
         isa: str | None = None,
+        check: bool = True,
         progress: typing.Any = None,
         cancel: typing.Any = None,
     ) -> Model:
@@ -482,7 +483,7 @@ class Model:
         Read and repack the tensors, {role: object with name, type, shape, offset, nbytes}, of the file at path.
 
         header is the GGUFFile they come from; if path leads to another file by now, that is a ModelFormatError.
-        progress(bytes_done, bytes_total); cancel has is_set(). Raises ModelFormatError, UnsupportedModelError,
+        Without `check`, weights need not be finite. progress(bytes_done, bytes_total); cancel has is_set(). Raises ModelFormatError, UnsupportedModelError,
         NumericalError, OSError, MemoryError, Cancelled.
         """
 
@@ -581,6 +582,12 @@ class Cache:
         bytes of its blocks, shared ones included
         """
 
+    @property
+    def version(self) -> int:
+        """
+        Grows by one with every pass and rewind.
+        """
+
 class Tokenizer:
     """
     Text as UTF-8 bytes to token ids, and back. Immutable; safe in many threads.
@@ -671,12 +678,15 @@ def append(
     ids: list[typing.Any],
     logits: str | bytes,
     *,
+    versions: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
+    | numpy.typing.NDArray[numpy.integer[typing.Any]] = [],
     cancel: typing.Any = None,
     progress: typing.Any = None,
 ) -> list[typing.Any]:
     """
     Append ids to several caches in one pass, all or none.
 
+    RuntimeError if a cache has another version than `versions` says; -1 stands for any.
     Returns, for each, None, the last row (V,) or all rows (T, V) of logits as float32.
     """
 
@@ -697,11 +707,13 @@ def predict(
     ids: list[typing.Any],
     samplers: collections.abc.Sequence[Sampler],
     *,
+    versions: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
+    | numpy.typing.NDArray[numpy.integer[typing.Any]] = [],
     cancel: typing.Any = None,
     progress: typing.Any = None,
 ) -> list[Pick]:
     """
     Append ids to several caches in one pass, all or none, and choose the token that follows each.
 
-    The chosen tokens are not appended.
+    The chosen tokens are not appended. `versions` as in append.
     """

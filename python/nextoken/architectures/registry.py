@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nextoken._native import Spec
-from nextoken.architectures.config import Config
+from nextoken.architectures.config import KEYS, Config
 from nextoken.errors import UnsupportedModelError
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Plan:
 
 
 _families: dict[str, Family] = {}
+log = logging.getLogger("nextoken")
 
 
 def register(
@@ -62,11 +64,12 @@ def supported() -> list[str]:
     return sorted(_families)
 
 
-def plan(checkpoint: GGUFCheckpoint) -> Plan:
+def plan(checkpoint: GGUFCheckpoint, *, allow_unused: bool = False) -> Plan:
     """Choose the family of a checkpoint, build its spec, and give every tensor its role.
 
-    Raises UnsupportedModelError for an unknown architecture, and for a hyper-parameter or tensor that may change the
-    arithmetic and is not applied; ModelFormatError, naming the field, for values and tensors that do not fit.
+    Raises UnsupportedModelError for an unknown architecture, and for a hyper-parameter or tensor that is not applied
+    and may change the arithmetic (with `allow_unused`: is known to); ModelFormatError, naming the field, for values and
+    tensors that do not fit.
     """
     name = checkpoint.require_architecture(supported())
     family = _families[name]
@@ -79,12 +82,14 @@ def plan(checkpoint: GGUFCheckpoint) -> Plan:
             tokens,
             f"has {checkpoint.metadata.length(tokens)} elements, the embedding {spec.vocab_size} rows",
         )
+    unused: list[str] = []
     for key in config.unread():
-        if key not in family.harmless:
-            raise UnsupportedModelError(
-                f"{checkpoint.path}: hyper-parameter '{name}.{key}' is not applied by this version, "
-                "and leaving it out may change the answers"
-            )
+        if key in family.harmless:
+            continue
+        what = f"hyper-parameter '{name}.{key}' is not applied by this version"
+        if not allow_unused or key in KEYS.values():
+            raise _unused_error(checkpoint, what, certain=key in KEYS.values())
+        unused.append(what)
 
     roles: dict[str, str] = {}
     for role, template in family.roles.items():
@@ -97,9 +102,23 @@ def plan(checkpoint: GGUFCheckpoint) -> Plan:
     checkpoint.require_tensors(roles.values())
     used = set(roles.values())
     for tensor in checkpoint.tensors:
-        if tensor not in used:
-            raise UnsupportedModelError(
-                f"{checkpoint.path}: tensor {tensor!r} is no part of architecture {name!r} as it is known here, "
-                "and leaving it out may change the answers"
-            )
+        if tensor in used:
+            continue
+        what = f"tensor {tensor!r} is no part of architecture {name!r} as it is known here"
+        if not allow_unused or tensor.endswith(".bias"):
+            raise _unused_error(checkpoint, what, certain=tensor.endswith(".bias"))
+        unused.append(what)
+    if unused:
+        more = f"; and {len(unused) - 10} more" if len(unused) > 10 else ""
+        log.warning("%s: left out: %s%s", checkpoint.path, "; ".join(unused[:10]), more)
     return Plan(spec, {role: checkpoint.tensors[tensor] for role, tensor in roles.items()})
+
+
+def _unused_error(checkpoint: GGUFCheckpoint, what: str, *, certain: bool) -> UnsupportedModelError:
+    """`certain`: it does change the answers, so that no option loads the file."""
+    effect = (
+        "changes the answers"
+        if certain
+        else "may change the answers (allow_unused=True does it all the same)"
+    )
+    return UnsupportedModelError(f"{checkpoint.path}: {what}, and leaving it out {effect}")
