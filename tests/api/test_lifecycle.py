@@ -12,7 +12,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 import weakref
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ import pytest
 
 from nextoken import LLM, Cancelled, ClosedError, ModelFormatError, NumericalError
 from tests.gguf_files import tiny_llama
+from tests.process import handles_and_threads, linux, resident, settles_at_most
 
 IDS = [5, 17, 200, 3, 44, 9, 120, 33]
 
@@ -376,31 +376,6 @@ def test_the_interpreter_leaves_quietly_with(what: str, tiny_path: Path, tmp_pat
     script.write_text(start + textwrap.dedent(EXITS[what]))
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-
-
-linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
-
-
-def handles_and_threads() -> tuple[int, int]:
-    gc.collect()
-    return len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
-
-
-def settles_at_most(before: tuple[int, int]) -> bool:
-    """Whether no more are left than before: a joined thread may stay in /proc for a moment, longer on a busy machine.
-
-    There may be fewer: other tests' threads end too.
-    """
-    deadline = time.monotonic() + 60
-    while not (done := all(now <= was for now, was in zip(handles_and_threads(), before, strict=True))):
-        if time.monotonic() > deadline:
-            break
-        time.sleep(0.02)
-    return done
-
-
-def resident() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 @linux

@@ -11,6 +11,7 @@ from nextoken import _native, errors
 from tests import gguf_files
 from tests.model import reference
 from tests.model.test_forward import config_of, load, random_ids
+from tests.process import linux, resident
 
 BLOCK = 64  # tokens
 
@@ -123,13 +124,8 @@ def test_a_fork_outlives_its_original(llama: _native.Model) -> None:
     append(llama, fork, [1])
 
 
-def resident() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
-
-
+@linux
 def test_forks_share_memory_until_they_write(tmp_path: Path) -> None:
-    if not Path("/proc/self/statm").exists():
-        pytest.skip("looks into /proc")
     metadata = {"llama.attention.key_length": 256, "llama.rope.dimension_count": 256}
     metadata |= {"llama.attention.value_length": 256}
     rng = np.random.default_rng(0)

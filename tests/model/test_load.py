@@ -20,6 +20,7 @@ from nextoken import LLM, errors, loading
 from nextoken.checkpoints.gguf import open_gguf
 from tests.gguf_files import TYPES, tiny_gemma3, tiny_llama
 from tests.model.test_forward import all_logits, load, random_ids
+from tests.process import handles_and_threads, linux, resident, settles_at_most
 
 NOT_FINITE = (np.nan, np.inf, -np.inf)
 IDS = [3, 14, 15, 92, 65]
@@ -268,8 +269,8 @@ def test_a_file_replaced_between_header_and_weights_is_noticed(
     path, other = tiny_llama(tmp_path / "m.gguf"), tiny_llama(tmp_path / "other.gguf", seed=1)
     plan = loading.plan
 
-    def plan_then_replace(checkpoint: Any) -> Any:
-        result = plan(checkpoint)
+    def plan_then_replace(checkpoint: Any, **options: Any) -> Any:
+        result = plan(checkpoint, **options)
         os.replace(other, path)
         return result
 
@@ -301,30 +302,12 @@ def test_a_loaded_model_does_not_look_at_its_file_again(tmp_path: Path, change: 
 # --- failures leave nothing behind ---
 
 
-def threads() -> int:
-    return len(os.listdir("/proc/self/task"))
-
-
-def resident() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def handles() -> int:
-    return len(os.listdir("/proc/self/fd"))
-
-
 @pytest.fixture
 def nothing_left() -> Iterator[None]:
     """No thread and no descriptor more after the test than before."""
-    before = threads(), handles()
+    before = handles_and_threads()
     yield
-    deadline = time.monotonic() + 5  # a joined thread may stay in /proc for a moment
-    while (threads(), handles()) != before and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert (threads(), handles()) == before
-
-
-linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+    assert settles_at_most(before)
 
 
 @linux
