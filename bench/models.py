@@ -5,7 +5,7 @@
     python -m bench.models requantize smollm2.gguf q8_0 smollm2-q8_0.gguf --llama-quantize build/bin/llama-quantize
 
 Random weights are valid blocks of random codes under scales that give a spread of 1/sqrt(K), so that activations and
-logits stay finite; speed does not depend on their values. The tokenizer is a minimal SentencePiece one. A file is
+logits stay finite; speed does not depend on their values. The tokenizer is a minimal one. A file is
 written block by block: memory stays at some 100 MB whatever its size.
 """
 
@@ -168,15 +168,16 @@ def tensor_bytes(dims: tuple[int, ...], kind: Type, rng: np.random.Generator) ->
 
 
 def add_tokenizer(writer: gguf.GGUFWriter, vocab: int) -> None:
-    """<unk> <s> </s>, the 256 bytes, and words that nothing merges to."""
-    tokens = ["<unk>", "<s>", "</s>", *(f"<0x{b:02X}>" for b in range(256))]
-    kinds = [gguf.TokenType.UNKNOWN, gguf.TokenType.CONTROL, gguf.TokenType.CONTROL]
-    kinds += [gguf.TokenType.BYTE] * 256
-    words = vocab - len(tokens)
-    writer.add_tokenizer_model("llama")
-    writer.add_token_list([*tokens, *(f"word{i}" for i in range(words))])
-    writer.add_token_types([*kinds, *([gguf.TokenType.NORMAL] * words)])
-    writer.add_token_scores([0.0] * vocab)
+    """Byte-level BPE of three special tokens, the 256 bytes, one merge, and words that nothing merges to."""
+    known = [chr(c) for c in (*range(33, 127), *range(161, 173), *range(174, 256))]
+    tokens = ["<unk>", "<s>", "</s>", *known, *(chr(256 + i) for i in range(256 - len(known))), "ab"]
+    tokens += [f"word{i}" for i in range(vocab - len(tokens))]
+    control, normal = gguf.TokenType.CONTROL, gguf.TokenType.NORMAL
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list(tokens)
+    writer.add_token_types([*([control] * 3), *([normal] * (vocab - 3))])
+    writer.add_token_merges(["a b"])
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from bench.peers.rows import Row
 
 HERE = Path(__file__).parent
+LARGEST_DEQUANTISED = 500e6  # bytes of a file
 
 
 class Unavailable(Exception):
@@ -21,10 +22,9 @@ class Unavailable(Exception):
 class Worker:
     """A process of `workers/`, spoken to line by line."""
 
-    def __init__(self, command: list[str], states: str = "") -> None:
-        self.command = command
+    def __init__(self, command: list[str]) -> None:
         self.process = subprocess.Popen(
-            [*command, states],
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -114,23 +114,65 @@ def states(cache: Path, engine: str, model: Path) -> str:
     return str(folder / f"{engine}-{model.stem}")
 
 
+def dequantised(cache: Path, model: Path, part: str) -> Path:
+    """A folder with the model's weights as floats, or as CTranslate2's int8; made when first asked for."""
+    folder = cache / "dequantised" / model.stem
+    if not (folder / part).exists():
+        if model.stat().st_size > LARGEST_DEQUANTISED:
+            raise Unavailable("too large to be dequantised")
+        command = script(cache / "torch" / "bin" / "python", "dequantise.py", model, folder)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if not (folder / part).exists():
+            raise Unavailable("the model is not converted: " + done.stderr.strip().rpartition("\n")[2])
+    return folder / part
+
+
 def available(cache: Path, ik_llama_bench: Path | None) -> dict[str, Engine]:
     """The engines that have been installed into `cache`; see install.py."""
-    ours = Engine(
-        "nextoken",
-        lambda m, t: Worker(script(sys.executable, "nextoken_worker.py", m, t), states(cache, "nextoken", m)),
-        lambda m, t: script(sys.executable, "nextoken_worker.py", m, t, "--first"),
-    )
-    engines = [ours]
-    llama = cache / "llama_worker"
-    if llama.exists():
+
+    def python(folder: str, name: str, *words: object) -> Worker:
+        return Worker(script(cache / folder / "bin" / "python", name, *words))
+
+    def ours(model: Path, threads: int) -> list[str]:
+        return script(sys.executable, "nextoken_worker.py", model, threads)
+
+    def llama(model: Path, threads: int) -> list[str]:
+        return [str(cache / "llama_worker"), str(model), str(threads)]
+
+    def floats(dtype: str) -> Callable[[Path, int], Worker]:
+        return lambda m, t: python(
+            "torch", "transformers_worker.py", dequantised(cache, m, "float32"), t, dtype
+        )
+
+    engines = [
+        Engine(
+            "nextoken",
+            lambda m, t: Worker([*ours(m, t), states(cache, "nextoken", m)]),
+            lambda m, t: [*ours(m, t), "--first"],
+        )
+    ]
+    if (cache / "llama_worker").exists():
         engines.append(
             Engine(
                 "llama.cpp",
-                lambda m, t: Worker([str(llama), str(m), str(t)], states(cache, "llama", m)),
-                lambda m, t: [str(llama), str(m), str(t), "--first"],
+                lambda m, t: Worker([*llama(m, t), states(cache, "llama", m)]),
+                lambda m, t: [*llama(m, t), "--first"],
             )
         )
     if ik_llama_bench:
         engines.append(Engine("ik_llama.cpp", lambda m, t: LlamaBench(ik_llama_bench, m, t, ("-fa", "1"))))
+    if (cache / "openvino" / "ready").exists():
+        engines.append(
+            Engine("OpenVINO GenAI", lambda m, t: python("openvino", "openvino_worker.py", m.resolve(), t))
+        )
+    if (cache / "torch" / "ctranslate2-ready").exists():
+        engines.append(
+            Engine(
+                "CTranslate2 int8",
+                lambda m, t: python("torch", "ctranslate2_worker.py", dequantised(cache, m, "int8"), t),
+            )
+        )
+    if (cache / "torch" / "ready").exists():
+        engines.append(Engine("transformers f32", floats("float32")))
+        engines.append(Engine("transformers bf16", floats("bfloat16")))
     return {engine.name: engine for engine in engines}

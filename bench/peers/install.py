@@ -93,7 +93,42 @@ def keep_tile_stores(source: Path) -> None:
     file.write_text(text.replace(LOAD_TILES, f"{KEEP_STORES} {LOAD_TILES}"))
 
 
-PEERS: dict[str, Callable[[Path], None]] = {"llama.cpp": llama_cpp}
+def environment(folder: Path, *packages: str) -> None:
+    """A virtual environment with these packages."""
+    if not (folder / "bin").exists():
+        run(sys.executable, "-m", "venv", folder)
+    run(folder / "bin" / "python", "-m", "pip", "install", "-q", *packages)
+
+
+def openvino(cache: Path) -> None:
+    """OpenVINO GenAI, which reads GGUF files itself."""
+    if not (cache / "openvino" / "ready").exists():
+        environment(cache / "openvino", "openvino-genai", "numpy")
+        (cache / "openvino" / "ready").touch()
+
+
+def transformers(cache: Path) -> None:
+    """transformers on torch's build for processors, where the index of those builds can be reached."""
+    if not (cache / "torch" / "ready").exists():
+        index = ("--extra-index-url", "https://download.pytorch.org/whl/cpu")
+        environment(cache / "torch", *index, "torch", "transformers", "accelerate", "gguf", "sentencepiece")
+        (cache / "torch" / "ready").touch()
+
+
+def ctranslate2(cache: Path) -> None:
+    """CTranslate2 beside transformers, which its converter needs."""
+    transformers(cache)
+    if not (cache / "torch" / "ctranslate2-ready").exists():
+        environment(cache / "torch", "ctranslate2")
+        (cache / "torch" / "ctranslate2-ready").touch()
+
+
+PEERS: dict[str, Callable[[Path], None]] = {
+    "llama.cpp": llama_cpp,
+    "openvino-genai": openvino,
+    "transformers": transformers,
+    "ctranslate2": ctranslate2,
+}
 
 
 def main() -> None:

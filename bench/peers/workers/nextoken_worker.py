@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import sys
@@ -9,13 +10,14 @@ import time
 from typing import Any
 
 START = time.perf_counter()
+
+from nextoken import LLM, ModelFormatError  # noqa: E402  (importing is part of the time to the first token)
+
 RAGGED_STEP = 32
 
 
 class Worker:
     def __init__(self, path: str, threads: int, states: str) -> None:
-        from nextoken import LLM
-
         self.llm = LLM(path, n_threads=threads)
         self.states = states
         self.sessions: list[Any] = []
@@ -31,8 +33,12 @@ class Worker:
         for session in self.sessions:
             session.close()
         file = f"{self.states}-{depth}"
+        stored = None
         if self.states and sequences == 1 and depth and os.path.exists(file):
-            self.sessions = [self.llm.session(file)]
+            with contextlib.suppress(ModelFormatError):  # of a file that had this name before
+                stored = self.llm.session(file)
+        if stored is not None:
+            self.sessions = [stored]
         else:
             self.sessions = [self.llm.session() for _ in range(sequences)]
             for i, session in enumerate(self.sessions):
