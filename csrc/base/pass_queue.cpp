@@ -45,7 +45,7 @@ PassQueue::Turn::Turn(PassQueue& queue, Poll* poll) : queue_(queue) {
 
 PassQueue::Turn::~Turn() {
   std::lock_guard<std::mutex> lock(queue_.mutex_);
-  queue_.waiting_.pop_front();
+  queue_.waiting_.erase(queue_.waiting_.begin());
   queue_.changed_->notify_all();
 }
 

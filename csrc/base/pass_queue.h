@@ -2,9 +2,9 @@
 #pragma once
 #include <condition_variable>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <mutex>
+#include <vector>
 
 #include "base/poll.h"
 
@@ -32,7 +32,7 @@ class PassQueue {
   const int owner_; // process id
   std::mutex mutex_;
   std::unique_ptr<std::condition_variable> changed_;
-  std::deque<uint64_t> waiting_; // the front one has its turn
+  std::vector<uint64_t> waiting_; // the front one has its turn; few, and a vector keeps its memory
   uint64_t next_ticket_ = 0;
 };
 

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <chrono>
 #include <new>
 
 #include "base/float_environment.h"
@@ -20,9 +21,14 @@ inline void pause_cpu() {
 #endif
 }
 
+int64_t now_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
 } // namespace
 
-ThreadPool::ThreadPool(int n_threads) : n_threads_(n_threads), owner_((int)getpid()) {
+ThreadPool::ThreadPool(int n_threads) : n_threads_(n_threads), owner_((int)getpid()), busy_((size_t)n_threads) {
   try {
     for (int i = 1; i < n_threads; ++i) threads_.emplace_back([this, i] { work(i); });
   } catch (...) {
@@ -64,7 +70,20 @@ void ThreadPool::run_job(int thread) noexcept {
   }
 }
 
+void ThreadPool::run_measured(int thread) noexcept {
+  const int64_t begin = now_ns();
+  run_job(thread);
+  busy_[(size_t)thread].ns += now_ns() - begin;
+}
+
+int64_t ThreadPool::busy_ns() const {
+  int64_t sum = 0;
+  for (const Busy& b : busy_) sum += b.ns;
+  return sum;
+}
+
 void ThreadPool::start(Job job, void* fn) {
+  const int64_t begin = measuring_ ? now_ns() : 0;
   job_ = job;
   fn_ = fn;
   running_.store(n_threads_ - 1, std::memory_order_relaxed);
@@ -74,7 +93,7 @@ void ThreadPool::start(Job job, void* fn) {
     std::lock_guard<std::mutex> lock(mutex_);
     wake_->notify_all();
   }
-  run_job(0);
+  measuring_ ? run_measured(0) : run_job(0);
   for (int spins = 0; running_.load(std::memory_order_acquire) > 0; ++spins) {
     if (spins < SPINS_BEFORE_YIELD) {
       pause_cpu();
@@ -82,6 +101,7 @@ void ThreadPool::start(Job job, void* fn) {
       std::this_thread::yield(); // a thread may be waiting for this very core
     }
   }
+  if (measuring_) region_ns_ += now_ns() - begin;
   if (error_) {
     const std::exception_ptr error = error_;
     error_ = nullptr;
@@ -106,7 +126,7 @@ void ThreadPool::work(int thread) {
     }
     seen = now;
     if (stop_.load(std::memory_order_relaxed)) return;
-    run_job(thread);
+    measuring_ ? run_measured(thread) : run_job(thread);
     running_.fetch_sub(1, std::memory_order_release);
   }
 }

@@ -24,6 +24,12 @@ class ThreadPool {
 
   int size() const { return n_threads_; }
 
+  /// Between regions: add up from now on how long they take and how long each thread works in them, or stop that.
+  void measure(bool on) { measuring_ = on; }
+  int64_t region_ns() const { return region_ns_; }
+  /// Summed over the threads.
+  int64_t busy_ns() const;
+
   /// Runs fn(thread) once on every thread and returns when all are done; the first exception thrown is rethrown.
   template <class F>
   void run(F&& fn) {
@@ -61,6 +67,11 @@ class ThreadPool {
   void start(Job job, void* fn);
   void work(int thread);
   void run_job(int thread) noexcept;
+  void run_measured(int thread) noexcept;
+
+  struct alignas(64) Busy {
+    int64_t ns = 0;
+  };
 
   const int n_threads_;
   const int owner_; // process that made the threads: a forked child has none of them
@@ -74,6 +85,9 @@ class ThreadPool {
   std::atomic<bool> stop_{false};
   std::mutex mutex_;
   std::unique_ptr<std::condition_variable> wake_ = std::make_unique<std::condition_variable>();
+  bool measuring_ = false; // written between regions, as the two below are read
+  int64_t region_ns_ = 0;
+  std::vector<Busy> busy_;
   std::mutex error_mutex_;
   std::exception_ptr error_;
 };

@@ -13,6 +13,7 @@ void bind_spec(pybind11::module_& m);
 void bind_model(pybind11::module_& m);
 void bind_passes(pybind11::module_& m);
 void bind_cache(pybind11::module_& m);
+void bind_profile(pybind11::module_& m);
 void bind_tokenizer(pybind11::module_& m);
 
 } // namespace nextoken::bindings

@@ -118,7 +118,7 @@ struct Steps {
   }
 
   void run(PyModel& model, Logits logits, const py::object& cancel, const py::object& progress,
-           const OnLastRow& on_last) {
+           const OnLastRow& on_last, Profile* profile) {
     PythonPoll poll(cancel, &model.closing);
     PythonProgress report(progress);
     const Unlocked unlocked(model);
@@ -131,14 +131,14 @@ struct Steps {
             "two tokens of its stream");
       }
     }
-    run_pass(*model.model, steps, logits, &poll, std::ref(report), on_last);
+    run_pass(*model.model, steps, logits, &poll, std::ref(report), on_last, profile);
     for (PyCache* cache : caches) cache->refresh();
   }
 };
 
 py::list append(const std::shared_ptr<PyModel>& model, const std::vector<PyCache*>& caches, const py::list& ids,
                 const std::string& logits, const std::vector<int64_t>& versions, const py::object& cancel,
-                const py::object& progress) {
+                const py::object& progress, Profile* profile) {
   Logits wanted = Logits::none;
   if (logits == "last") {
     wanted = Logits::last;
@@ -160,14 +160,14 @@ py::list append(const std::shared_ptr<PyModel>& model, const std::vector<PyCache
     step.logits = array.mutable_data();
     results.append(std::move(array));
   }
-  steps.run(*model, wanted, cancel, progress, nullptr);
+  steps.run(*model, wanted, cancel, progress, nullptr, profile);
   return results;
 }
 
 std::vector<sampling::Pick> predict(const std::shared_ptr<PyModel>& model, const std::vector<PyCache*>& caches,
                                     const py::list& ids, const std::vector<sampling::Sampler*>& samplers,
                                     const std::vector<int64_t>& versions, const py::object& cancel,
-                                    const py::object& progress) {
+                                    const py::object& progress, Profile* profile) {
   Steps steps(model, caches, ids, versions);
   steps.require_tokens();
   if (samplers.size() != caches.size()) throw std::invalid_argument("one sampler a session is needed");
@@ -179,10 +179,11 @@ std::vector<sampling::Pick> predict(const std::shared_ptr<PyModel>& model, const
   }
   const int64_t vocab_size = model->model->spec.vocab_size;
   std::vector<sampling::Pick> picks(samplers.size());
-  steps.run(*model, Logits::last, cancel, progress, [&](size_t i, const float* logits) {
+  const auto choose = [&](size_t i, const float* logits) {
     const SequenceStep& step = steps.steps[i];
     picks[i] = samplers[i]->choose(logits, vocab_size, step.cache->length() + step.n);
-  });
+  };
+  steps.run(*model, Logits::last, cancel, progress, std::cref(choose), profile);
   return picks;
 }
 
@@ -215,11 +216,13 @@ void bind_model(py::module_& m) {
 void bind_passes(py::module_& m) {
   m.def("append", &append, py::arg("model"), py::arg("caches"), py::arg("ids"), py::arg("logits"), py::kw_only(),
         py::arg("versions") = std::vector<int64_t>(), py::arg("cancel") = py::none(), py::arg("progress") = py::none(),
+        py::arg("profile") = py::none(),
         "Append ids to several caches in one pass, all or none.\n\n"
         "RuntimeError if a cache has another version than `versions` says; -1 stands for any.\n"
         "Returns, for each, None, the last row (V,) or all rows (T, V) of logits as float32.");
   m.def("predict", &predict, py::arg("model"), py::arg("caches"), py::arg("ids"), py::arg("samplers"), py::kw_only(),
         py::arg("versions") = std::vector<int64_t>(), py::arg("cancel") = py::none(), py::arg("progress") = py::none(),
+        py::arg("profile") = py::none(),
         "Append ids to several caches in one pass, all or none, and choose the token that follows each.\n\n"
         "The chosen tokens are not appended. `versions` as in append.");
 }

@@ -9,6 +9,7 @@ PYBIND11_MODULE(_native, m) {
   nextoken::bindings::bind_sampling(m);
   nextoken::bindings::bind_gguf(m);
   nextoken::bindings::bind_spec(m);
+  nextoken::bindings::bind_profile(m);
   nextoken::bindings::bind_model(m);
   nextoken::bindings::bind_cache(m);
   nextoken::bindings::bind_passes(m);

@@ -1,5 +1,6 @@
 #include "cache/cache.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace nextoken {
@@ -20,6 +21,12 @@ void Cache::rewind(int64_t n) {
 
 void Cache::reserve(int64_t n) {
   const int64_t first = length() / KV_BLOCK, end = blocks_for(length() + n);
+  const auto ours = [](const std::shared_ptr<Buffer>& block) { return block.use_count() == 1; };
+  // So that commit can not fail. Twice as many, or every token would move all of them.
+  if (ids_.capacity() < (size_t)(length() + n)) {
+    ids_.reserve(std::max((size_t)(length() + n), std::min((size_t)n_ctx_, 2 * ids_.size())));
+  }
+  if (end <= (int64_t)blocks_.size() && std::all_of(blocks_.begin() + first, blocks_.end(), ours)) return;
   std::vector<std::shared_ptr<Buffer>> blocks = blocks_;
   const int64_t new_blocks = end - (int64_t)blocks.size();
   if (new_blocks * shape_.block_bytes() > (int64_t{64} << 20)) {
@@ -34,7 +41,6 @@ void Cache::reserve(int64_t n) {
       blocks[(size_t)b] = std::move(copy);
     }
   }
-  ids_.reserve((size_t)(length() + n)); // so that commit can not fail
   blocks_ = std::move(blocks);
 }
 

@@ -2,9 +2,8 @@
 
 namespace nextoken {
 
-void forward(const Model& model, const Batch& batch, Workspace& w) {
+void forward(const Model& model, Kernels& k, const Batch& batch, Workspace& w) {
   const Spec& spec = model.spec;
-  Kernels& k = *model.kernels;
   const float eps = (float)spec.norm_eps;
   w.resize(batch.size());
 
@@ -35,8 +34,8 @@ void forward(const Model& model, const Batch& batch, Workspace& w) {
   }
 }
 
-void project_logits(const Model& model, const Batch& batch, Rows<const float> x, Workspace& w, Rows<float> logits) {
-  Kernels& k = *model.kernels;
+void project_logits(const Model& model, Kernels& k, const Batch& batch, Rows<const float> x, Workspace& w,
+                    Rows<float> logits) {
   k.norm(batch, x, {model.weights.final_norm, (float)model.spec.norm_eps}, model.weights.lm_head, w.h);
   k.matmul(batch, w.h, model.weights.lm_head, logits);
   if (model.spec.logit_soft_cap != 0.0) k.soft_cap(batch, (float)model.spec.logit_soft_cap, logits);

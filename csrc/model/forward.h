@@ -7,9 +7,11 @@ namespace nextoken {
 
 /// Runs the T rows of `batch` through all layers; their keys and values are in the caches, their states in w.x [T, D].
 /// T, D hidden, H heads, G kv heads, d head_dim, F ffn, V vocab. Vaswani et al. 2017, arXiv:1706.03762, decoder only.
-void forward(const Model& model, const Batch& batch, Workspace& w);
+/// `kernels` are the model's, or stand before them.
+void forward(const Model& model, Kernels& kernels, const Batch& batch, Workspace& w);
 
 /// logits [R, V] of R rows of hidden states [R, D].
-void project_logits(const Model& model, const Batch& batch, Rows<const float> x, Workspace& w, Rows<float> logits);
+void project_logits(const Model& model, Kernels& kernels, const Batch& batch, Rows<const float> x, Workspace& w,
+                    Rows<float> logits);
 
 } // namespace nextoken

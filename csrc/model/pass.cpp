@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <stdexcept>
 #include <string>
 
@@ -9,6 +10,7 @@
 #include "base/finite.h"
 #include "base/float_environment.h"
 #include "model/forward.h"
+#include "model/profiled_kernels.h"
 
 namespace nextoken {
 namespace {
@@ -38,24 +40,24 @@ struct Cursor {
   size_t sequence = 0;
   int64_t token = 0;
 
-  Batch next(const std::vector<SequenceStep>& steps, Poll* poll, std::vector<size_t>& piece_sequences) {
-    Batch batch;
-    batch.poll = poll;
-    piece_sequences.clear();
+  void next(const std::vector<SequenceStep>& steps, Batch& batch, std::vector<size_t>& batch_sequences) {
+    batch.token_ids.clear();
+    batch.positions.clear();
+    batch.pieces.clear();
+    batch_sequences.clear();
     while (sequence < steps.size() && batch.size() < CHUNK_ROWS) {
       const SequenceStep& step = steps[sequence];
       const int64_t n = std::min(step.n - token, CHUNK_ROWS - batch.size());
       if (n > 0) {
         const int64_t first = step.cache->length() + token;
         batch.pieces.push_back({step.cache, batch.size(), n, first});
-        piece_sequences.push_back(sequence);
+        batch_sequences.push_back(sequence);
         for (int64_t i = 0; i < n; ++i) batch.positions.push_back(first + i);
         batch.token_ids.insert(batch.token_ids.end(), step.ids + token, step.ids + token + n);
         token += n;
       }
       if (token == step.n) ++sequence, token = 0;
     }
-    return batch;
   }
 };
 
@@ -64,23 +66,39 @@ void require_finite(const Rows<float>& logits, int64_t row) {
   if (!all_finite(logits[row], logits.cols)) throw NumericalError("the model's logits are not finite numbers");
 }
 
+/// A pass on its way; `recording` is null unless it is profiled.
+struct Running {
+  Model& model;
+  Kernels& kernels;
+  const std::vector<SequenceStep>& steps;
+  Profile::Recording* recording;
+
+  void lap(Op op) const {
+    if (recording) recording->lap(op);
+  }
+};
+
 /// Logits of the last rows of the sequences that end in this batch.
-void give_last_rows(Model& model, const Batch& batch, const std::vector<SequenceStep>& steps,
-                    const std::vector<size_t>& piece_sequences, const OnLastRow& on_last) {
+void give_last_rows(const Running& pass, const OnLastRow& on_last) {
+  Model& model = pass.model;
+  const std::vector<SequenceStep>& steps = pass.steps;
   Workspace& w = model.workspace;
-  std::vector<size_t> ending;
+  const Batch& batch = w.batch;
+  std::vector<size_t>& ending = w.ending;
+  ending.clear();
   for (size_t p = 0; p < batch.pieces.size(); ++p) {
     const BatchPiece& piece = batch.pieces[p];
-    const SequenceStep& step = steps[piece_sequences[p]];
+    const SequenceStep& step = steps[w.batch_sequences[p]];
     if (piece.first_position + piece.n_tokens < step.cache->length() + step.n) continue;
     // Rows move up only: a row is read before another is written over it.
     std::memmove(w.x[(int64_t)ending.size()], w.x[piece.row_begin + piece.n_tokens - 1], (size_t)w.x.cols * 4);
-    ending.push_back(piece_sequences[p]);
+    ending.push_back(w.batch_sequences[p]);
   }
   for (size_t begin = 0; begin < ending.size(); begin += LOGIT_ROWS_AT_ONCE) {
     const int64_t n = std::min<int64_t>(LOGIT_ROWS_AT_ONCE, (int64_t)(ending.size() - begin));
     const Rows<float> logits = w.logits_rows(n);
-    project_logits(model, batch, w.x.slice((int64_t)begin, (int64_t)begin + n), w, logits);
+    pass.lap(Op::rest);
+    project_logits(model, pass.kernels, batch, w.x.slice((int64_t)begin, (int64_t)begin + n), w, logits);
     model.pool->for_each(n, nullptr, [&](int64_t i, int) {
       const size_t sequence = ending[begin + (size_t)i];
       if (on_last) {
@@ -90,19 +108,22 @@ void give_last_rows(Model& model, const Batch& batch, const std::vector<Sequence
         std::memcpy(steps[sequence].logits, logits[i], (size_t)logits.cols * 4);
       }
     });
+    pass.lap(on_last ? Op::sampling : Op::rest);
   }
 }
 
-void give_all_rows(Model& model, const Batch& batch, const std::vector<SequenceStep>& steps,
-                   const std::vector<size_t>& piece_sequences) {
+void give_all_rows(const Running& pass) {
+  Model& model = pass.model;
   Workspace& w = model.workspace;
+  const Batch& batch = w.batch;
   const int64_t vocab_size = model.spec.vocab_size;
   for (size_t p = 0; p < batch.pieces.size(); ++p) {
     const BatchPiece& piece = batch.pieces[p];
-    const SequenceStep& step = steps[piece_sequences[p]];
+    const SequenceStep& step = pass.steps[w.batch_sequences[p]];
     const int64_t first = piece.first_position - step.cache->length();
     const Rows<float> logits{step.logits + first * vocab_size, piece.n_tokens, vocab_size, vocab_size};
-    project_logits(model, batch, w.x.slice(piece.row_begin, piece.row_begin + piece.n_tokens), w, logits);
+    pass.lap(Op::rest);
+    project_logits(model, pass.kernels, batch, w.x.slice(piece.row_begin, piece.row_begin + piece.n_tokens), w, logits);
     model.pool->for_each(piece.n_tokens, nullptr, [&](int64_t i, int) { require_finite(logits, i); });
   }
 }
@@ -128,9 +149,12 @@ void require_room(int64_t length, int64_t n, int64_t n_ctx) {
 }
 
 void run_pass(Model& model, const std::vector<SequenceStep>& steps, Logits logits, Poll* poll, const Progress& progress,
-              const OnLastRow& on_last) {
+              const OnLastRow& on_last, Profile* profile) {
   const DefaultFloatEnvironment environment;
   if (model.closed) throw ClosedError("the model was closed");
+  std::optional<Profile::Recording> recording;
+  std::optional<ProfiledKernels> profiled;
+  if (profile) profiled.emplace(model, recording.emplace(*profile, *model.pool));
   check(model, steps);
 
   Rollback rollback{steps};
@@ -146,18 +170,22 @@ void run_pass(Model& model, const std::vector<SequenceStep>& steps, Logits logit
     model.workspace = Workspace(model.spec, rows, (int64_t)model.inverse_frequencies.size());
   }
 
+  Kernels& kernels = profiled ? static_cast<Kernels&>(*profiled) : *model.kernels;
+  const Running pass{model, kernels, steps, recording ? &*recording : nullptr};
+  Batch& batch = model.workspace.batch;
+  batch.poll = poll;
   Cursor cursor;
-  std::vector<size_t> piece_sequences;
   while (done < total) {
-    const Batch batch = cursor.next(steps, poll, piece_sequences);
-    forward(model, batch, model.workspace);
-    if (logits == Logits::last) give_last_rows(model, batch, steps, piece_sequences, on_last);
-    if (logits == Logits::all) give_all_rows(model, batch, steps, piece_sequences);
+    cursor.next(steps, batch, model.workspace.batch_sequences);
+    forward(model, pass.kernels, batch, model.workspace);
+    if (logits == Logits::last) give_last_rows(pass, on_last);
+    if (logits == Logits::all) give_all_rows(pass);
     done += batch.size();
     if (progress) progress(done, total);
   }
   for (const SequenceStep& step : steps) step.cache->commit(step.ids, step.n);
   rollback.armed = false;
+  if (recording) recording->finish(total, total == (int64_t)steps.size());
 }
 
 } // namespace nextoken

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "model/model.h"
+#include "model/profile.h"
 
 namespace nextoken {
 
@@ -27,8 +28,9 @@ using OnLastRow = std::function<void(size_t sequence, const float* logits)>;
 
 /// Appends the tokens of every step to its cache. The caller has the model's turn. With Logits::last the last row goes
 /// to on_last where there is one, else to `logits`. On any exception every cache is as before.
+/// A `profile` is told where the time went.
 /// Throws ContextLengthError, std::invalid_argument for bad ids, NumericalError, OutOfMemory, and what poll throws.
 void run_pass(Model& model, const std::vector<SequenceStep>& steps, Logits logits, Poll* poll, const Progress& progress,
-              const OnLastRow& on_last);
+              const OnLastRow& on_last, Profile* profile = nullptr);
 
 } // namespace nextoken

@@ -26,6 +26,11 @@ struct Workspace {
   Hidden h, a, f;                 // [T, D], [T, H d], [T, F] on their way into a matmul
   std::vector<RopeAngles> angles; // one for each different rotation
 
+  // Kept from pass to pass, so that a decoded token allocates nothing.
+  Batch batch;
+  std::vector<size_t> batch_sequences; // of each piece of the batch
+  std::vector<size_t> ending;          // sequences whose last row is in the batch
+
  private:
   int64_t vocab_size_ = 0;
   Buffer floats_, logits_;

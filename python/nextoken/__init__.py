@@ -11,7 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nextoken.completion import Candidate, Completion, Timings, Token, Usage
+    from nextoken.completion import Candidate, Completion, OpTiming, Timings, Token, Usage
     from nextoken.errors import (
         Cancelled,
         ChatTemplateError,
@@ -36,7 +36,7 @@ _HOMES = {
     "LLM": "llm",
     "SamplingParams": "sampling",
     "Session": "session",
-    **dict.fromkeys(("Candidate", "Completion", "Timings", "Token", "Usage"), "completion"),
+    **dict.fromkeys(("Candidate", "Completion", "OpTiming", "Timings", "Token", "Usage"), "completion"),
     **dict.fromkeys(
         (
             "Cancelled",
@@ -69,6 +69,7 @@ __all__ = [
     "ModelFormatError",
     "ModelTruncatedError",
     "NumericalError",
+    "OpTiming",
     "SamplingParams",
     "Session",
     "Timings",

@@ -71,12 +71,47 @@ class Usage:
 
 
 @dataclass(frozen=True)
+class OpTiming:
+    """What one kind of operation took in all passes together.
+
+    `seconds` is time on the clock, `waiting_s` what of it a thread spent without work, on average over the threads.
+    `bytes` counts the weights, or the keys and values, that had to be read, once a call. Multiply-adds of int8 and of
+    floats are counted apart, since machines have other limits for each. `name` is one of embed, norm (with the
+    residual sum and quantising), qkv, rope (with writing the cache), attention, attn_out, gate_up, activation, down,
+    head, sampling and rest.
+    """
+
+    name: str
+    calls: int
+    seconds: float
+    waiting_s: float
+    bytes: int
+    int8_macs: int
+    float_macs: int
+
+    @property
+    def bytes_per_s(self) -> float:
+        return self.bytes / self.seconds if self.seconds else 0.0
+
+    @property
+    def macs_per_s(self) -> float:
+        return (self.int8_macs + self.float_macs) / self.seconds if self.seconds else 0.0
+
+
+def op_timings(totals: dict[str, Any]) -> tuple[OpTiming, ...]:
+    """What a native Profile says of its prefill or its decode passes."""
+    return tuple(OpTiming(*op) for op in totals["ops"])
+
+
+@dataclass(frozen=True)
 class Timings:
     """Where the time went, in seconds.
 
     `ttft_s` runs from the call to the first predicted token, `prefill_s` is the pass over the prompt alone and
     `decode_s` the passes after it. In a batch a pass is shared, and its whole time is counted in each completion.
     `passes` counts the forward passes: as many as tokens predicted, EOS included.
+    With `profile=True`, `prefill_ops` and `decode_ops` tell what the native passes spent their time on: those of one
+    token a sequence are decode, all others prefill, and in a batch they are the passes of all its sequences.
     """
 
     prefill_tokens: int = 0
@@ -85,6 +120,8 @@ class Timings:
     decode_s: float = 0.0
     ttft_s: float = 0.0
     passes: int = 0
+    prefill_ops: tuple[OpTiming, ...] = ()
+    decode_ops: tuple[OpTiming, ...] = ()
 
     @property
     def prefill_tokens_per_s(self) -> float:

@@ -147,6 +147,7 @@ class Engine:
         cancel: Any = None,
         progress: Progress | None = None,
         versions: Sequence[int] = (),
+        profile: _native.Profile | None = None,
     ) -> list[Rows]:
         """One pass over several sequences: all advance, or on any error none does. See `LLM.append`.
 
@@ -159,8 +160,9 @@ class Engine:
                 list(ids),
                 logits,
                 versions=versions,
-                cancel=CancelFlag(self._closing, cancel),
+                cancel=None if cancel is None else CancelFlag(cancel),  # close() is noticed without
                 progress=self.guarded(progress),
+                profile=profile,
             )
 
     def predict(
@@ -171,6 +173,7 @@ class Engine:
         cancel: Any = None,
         progress: Progress | None = None,
         versions: Sequence[int] = (),
+        profile: _native.Profile | None = None,
     ) -> list[_native.Pick]:
         """One pass that also chooses: append, last row, choose. The logits stay native."""
         with self._pass():
@@ -180,8 +183,9 @@ class Engine:
                 list(ids),
                 list(samplers),
                 versions=versions,
-                cancel=CancelFlag(self._closing, cancel),
+                cancel=None if cancel is None else CancelFlag(cancel),  # close() is noticed without
                 progress=self.guarded(progress),
+                profile=profile,
             )
 
     @contextmanager

@@ -123,8 +123,10 @@ def check_options(params: SamplingParams, top: int) -> None:
         raise TypeError(f"top must be an int, got {type(top).__name__}")
     if top < 1:
         raise ValueError(f"top must be at least 1, got {top}")
-    if params.logits_processor is not None or not params.use_cache or params.stop:
-        raise ValueError("explain shows the plain loop: no logits_processor, no stop strings, use_cache=True")
+    if params.logits_processor is not None or not params.use_cache or params.stop or params.profile:
+        raise ValueError(
+            "explain shows the plain loop: no logits_processor, no stop strings, no profile, use_cache=True"
+        )
 
 
 def explain(llm: LLM, ids: Sequence[int], prompt: str, params: SamplingParams, *, top: int) -> Explanation:

@@ -44,6 +44,12 @@ class Batch:
         self._active: list[Sequence] = []
         self._cancel = None if cancel is None else CancelFlag(cancel)
         self._progress = engine.guarded(progress)
+        self._on_rows = (
+            None if progress is None else self._report
+        )  # else each pass would want the GIL to call it
+        self._profile = _native.Profile() if any(r.params.profile for r in self._waiting) else None
+        for request in self._waiting:
+            request.profile = self._profile if request.params.profile else None
         self._total = sum(len(s.request.ids) + s.budget for s in self._sequences)
 
     @property
@@ -141,13 +147,17 @@ class Batch:
     def _predict_plain(self, group: list[Sequence]) -> list[_native.Pick]:
         caches, pending, versions = _inputs(group)
         samplers = [s.sampler for s in group]
-        picks = self._engine.predict(caches, pending, samplers, self._cancel, self._report, versions)
+        picks = self._engine.predict(
+            caches, pending, samplers, self._cancel, self._on_rows, versions, self._profile
+        )
         _advanced(group)
         return picks
 
     def _last_rows(self, group: list[Sequence]) -> list[Any]:
         caches, pending, versions = _inputs(group)
-        rows = self._engine.append(caches, pending, "last", self._cancel, self._report, versions)
+        rows = self._engine.append(
+            caches, pending, "last", self._cancel, self._on_rows, versions, self._profile
+        )
         _advanced(group)
         return rows
 

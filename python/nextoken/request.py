@@ -54,6 +54,7 @@ class Request:
         self.kind = kind
         self.n_cached = 0  # tokens of the prompt that the session had already
         self.prompt_logprobs: tuple[Token | None, ...] | None = None
+        self.profile: _native.Profile | None = None  # of the batch, if this request asks for one
         self._session = session
         self._n_decodable = n_decodable(engine, tokenizer)
         self.sequences = []
@@ -88,7 +89,7 @@ class Request:
             if self._session is not None:
                 first.version = first.cache.version
         elif len(self.sequences) > 1 and len(pending) > 1:
-            engine.append([first.cache], [pending[:-1]], "none", cancel)
+            engine.append([first.cache], [pending[:-1]], "none", cancel, profile=self.profile)
             pending = pending[-1:]
         seconds = time.perf_counter() - begin
         for sequence in self.sequences:

@@ -109,6 +109,8 @@ class SamplingParams:
     """Called with the ids so far and the logits before each choice; returns the logits to choose from."""
     use_cache: bool = True
     """False computes the whole prefix anew for each token: as slow as it sounds, and the same bits."""
+    profile: bool = False
+    """Fill `timings.prefill_ops` and `.decode_ops`: where the time of the passes went. Costs about 1 %."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -313,4 +315,5 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "n": _from(1, MAX_N),
     "logits_processor": _callable,
     "use_cache": _flag,
+    "profile": _flag,
 }

@@ -9,7 +9,7 @@ import numpy as np
 
 from nextoken import _native
 from nextoken.answer import Answer
-from nextoken.completion import Completion, FinishReason, Timings, Token, Usage
+from nextoken.completion import Completion, FinishReason, Timings, Token, Usage, op_timings
 from nextoken.errors import NumericalError
 from nextoken.inputs import Ids
 
@@ -107,6 +107,8 @@ class Sequence:
                 decode_s=self.decode_s,
                 ttft_s=self.ttft_s,
                 passes=self.passes,
+                prefill_ops=() if request.profile is None else op_timings(request.profile.prefill()),
+                decode_ops=() if request.profile is None else op_timings(request.profile.decode()),
             ),
             logprobs=tokens if self.params.logprobs is not None else None,
             prompt_token_ids=tuple(request.ids.tolist()),

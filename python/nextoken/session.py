@@ -92,6 +92,8 @@ class Session:
         session meanwhile.
         """
         chosen = self._llm._intake.params(params, options)
+        if chosen.profile:
+            raise ValueError("profile=True is for generate, chat and stream: a Token carries no timings")
         version = self._cache.version  # before its ids are looked at: what comes between is noticed
         new = self._check_new(ids)
         past = np.concatenate([np.asarray(self._cache.ids(), np.int32), new])

@@ -96,7 +96,29 @@ def test_bench_cache_writes_what_it_prints(model: Path, tmp_path: Path) -> None:
         assert row["uncached_rows"] == sum(prompt + i for i in range(n))
 
 
-@pytest.mark.parametrize("command", ["run", "explain", "inspect", "models", "bench"])
+def test_profile_prints_a_table_and_writes_what_it_prints(model: Path, tmp_path: Path) -> None:
+    options = ("profile", model, "--batch", "1,2", "--depth", "0,4096")
+    table = nextoken(*options).stdout
+    for part in (
+        "decode of 2 tokens, batch 2, depth 0",
+        "gate, up matmul",
+        "outside",
+        "left out: depth 4096",
+    ):
+        assert part in table
+    file = tmp_path / "profile.json"
+    figures = json.loads(nextoken(*options, "--json-file", file, "--json").stdout)
+    assert figures == json.loads(file.read_text())
+    assert [(c["phase"], c["batch"]) for c in figures["cases"]] == [
+        ("prefill", 1),
+        ("decode", 1),
+        ("prefill", 2),
+        ("decode", 2),
+    ]
+    assert "numbers" in nextoken("profile", model, "--batch", "x", code=1).stderr
+
+
+@pytest.mark.parametrize("command", ["run", "explain", "inspect", "models", "bench", "profile"])
 def test_help_has_an_example(command: str) -> None:
     arguments = [command, "cache"] if command == "bench" else [command]
     assert f"nextoken {' '.join(arguments)}" in nextoken(*arguments, "--help").stdout

@@ -41,7 +41,7 @@ TYPE_ERRORS: list[tuple[str, Any]] = [
         for name in ("top_k", "max_tokens", "n", "seed", "logprobs")
         for v in (1.5, 1.0, "5", True, [1])
     ],
-    *[(name, v) for name in ("include_stop", "ignore_eos", "use_cache") for v in (1, "yes", 0.0)],
+    *[(name, v) for name in ("include_stop", "ignore_eos", "use_cache", "profile") for v in (1, "yes", 0.0)],
     *[("stop", v) for v in (1, b"x", [b"x"], ["a", 1], {"a": 1})],
     *[(name, v) for name in ("stop_token_ids", "allowed_token_ids") for v in (1, "12", ["1"], [1.0], [True])],
     *[("logit_bias", v) for v in ([1], {"abc": 1}, {1.0: 1}, {True: 1}, {1: "x"}, {1: True})],

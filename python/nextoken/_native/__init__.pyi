@@ -461,6 +461,22 @@ class Spec:
     @vocab_size.setter
     def vocab_size(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
 
+class Profile:
+    """
+    Where the time of the passes goes that it is given to.
+    """
+
+    def __init__(self) -> None: ...
+    def decode(self) -> dict[typing.Any, typing.Any]:
+        """
+        {'passes', 'rows', 'ops': [(name, calls, seconds, waiting seconds, bytes, int8 macs, float macs)]}
+        """
+
+    def prefill(self) -> dict[typing.Any, typing.Any]:
+        """
+        {'passes', 'rows', 'ops': [(name, calls, seconds, waiting seconds, bytes, int8 macs, float macs)]}
+        """
+
 class Model:
     """
     A loaded model; its passes run one at a time, in order of arrival.
@@ -682,6 +698,7 @@ def append(
     | numpy.typing.NDArray[numpy.integer[typing.Any]] = [],
     cancel: typing.Any = None,
     progress: typing.Any = None,
+    profile: Profile | None = None,
 ) -> list[typing.Any]:
     """
     Append ids to several caches in one pass, all or none.
@@ -701,6 +718,13 @@ def log_softmax_top(
     best ids below n_decodable (T, n) int32 with theirs (T, n) float32, best first; -1 and -inf where there are fewer.
     """
 
+def machine_limits(
+    n_threads: typing.SupportsInt | typing.SupportsIndex, isa: str | None = None
+) -> tuple[typing.Any, ...]:
+    """
+    Bytes read, int8 and float multiply-adds a second that so many threads reach at best. Takes half a second.
+    """
+
 def predict(
     model: Model,
     caches: collections.abc.Sequence[Cache],
@@ -711,6 +735,7 @@ def predict(
     | numpy.typing.NDArray[numpy.integer[typing.Any]] = [],
     cancel: typing.Any = None,
     progress: typing.Any = None,
+    profile: Profile | None = None,
 ) -> list[Pick]:
     """
     Append ids to several caches in one pass, all or none, and choose the token that follows each.

@@ -17,6 +17,7 @@ from nextoken.cli.bench import bench_app
 from nextoken.cli.explain import explain_command
 from nextoken.cli.inspect import inspect_command
 from nextoken.cli.models import models_command
+from nextoken.cli.profile import profile_command
 from nextoken.cli.run import run_command
 from nextoken.errors import Error
 
@@ -32,6 +33,7 @@ app.command("run")(run_command)
 app.command("explain")(explain_command)
 app.command("inspect")(inspect_command)
 app.command("models")(models_command)
+app.command("profile")(profile_command)
 app.add_typer(bench_app, name="bench")
 
 

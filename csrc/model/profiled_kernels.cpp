@@ -1,0 +1,109 @@
+#include "model/profiled_kernels.h"
+
+#include <algorithm>
+
+namespace nextoken {
+namespace {
+
+/// Reading each matrix once, and multiplying it with every row.
+OpTotals work_of(const Linear& w, int64_t rows) {
+  OpTotals work;
+  for (const Matrix* m : w.parts) {
+    const bool int8 = m->form == ActivationForm::q32 || m->form == ActivationForm::q256;
+    (int8 ? work.int8_macs : work.float_macs) += rows * m->n_rows * m->k;
+    work.bytes += m->bytes();
+  }
+  return work;
+}
+
+/// Reading each key and value that a piece sees once, and multiplying it with the queries that see it.
+OpTotals work_of(const Batch& batch, const AttentionSpec& spec) {
+  OpTotals work;
+  for (const BatchPiece& piece : batch.pieces) {
+    const auto first_key = [&](int64_t position) {
+      return spec.window ? std::max<int64_t>(0, position + 1 - spec.window) : 0;
+    };
+    const int64_t end = piece.first_position + piece.n_tokens;
+    int64_t pairs = 0; // of query and key
+    for (int64_t p = piece.first_position; p < end; ++p) pairs += p + 1 - first_key(p);
+    const KvShape& shape = piece.cache->shape();
+    const int64_t token_bytes = spec.n_kv_heads * (shape.k_bytes() + shape.v_bytes()) / KV_BLOCK;
+    work.bytes += (end - first_key(piece.first_position)) * token_bytes;
+    work.float_macs += 2 * pairs * spec.n_heads * spec.head_dim;
+  }
+  return work;
+}
+
+} // namespace
+
+Op ProfiledKernels::op_of(const Linear& w) const {
+  for (const Layer& layer : weights_.layers) {
+    if (&w == &layer.qkv) return Op::qkv;
+    if (&w == &layer.o) return Op::attn_out;
+    if (&w == &layer.gate_up) return Op::gate_up;
+    if (&w == &layer.down) return Op::down;
+  }
+  return Op::head;
+}
+
+void ProfiledKernels::embed(const Matrix& table, const Batch& batch, float scale, Rows<float> x) {
+  recording_.lap(Op::rest);
+  inner_.embed(table, batch, scale, x);
+  recording_.lap(Op::embed);
+}
+
+void ProfiledKernels::norm(const Batch& batch, Rows<const float> x, const Norm& norm, const Linear& next, Hidden& h) {
+  inner_.norm(batch, x, norm, next, h);
+  recording_.lap(Op::norm);
+}
+
+void ProfiledKernels::matmul(const Batch& batch, const Hidden& h, const Linear& w, Rows<float> y) {
+  inner_.matmul(batch, h, w, y);
+  recording_.lap(op_of(w), work_of(w, h.rows().rows));
+}
+
+void ProfiledKernels::head_norm(const Batch& batch, Rows<float> heads, int64_t head_dim, const Norm& norm) {
+  inner_.head_norm(batch, heads, head_dim, norm);
+  recording_.lap(Op::rope);
+}
+
+void ProfiledKernels::rope_angles(const Batch& batch, const std::vector<double>& inverse_frequencies,
+                                  RopeAngles angles) {
+  inner_.rope_angles(batch, inverse_frequencies, angles);
+  recording_.lap(Op::rope);
+}
+
+void ProfiledKernels::rope(const Batch& batch, RopePairs pairs, const RopeAngles& angles, int64_t head_dim,
+                           Rows<float> heads) {
+  inner_.rope(batch, pairs, angles, head_dim, heads);
+  recording_.lap(Op::rope);
+}
+
+void ProfiledKernels::store(const Batch& batch, int64_t layer, Rows<const float> k, Rows<const float> v) {
+  inner_.store(batch, layer, k, v);
+  recording_.lap(Op::rope);
+}
+
+void ProfiledKernels::attention(const Batch& batch, int64_t layer, const AttentionSpec& spec, Rows<const float> q,
+                                const Linear& next, Hidden& a) {
+  inner_.attention(batch, layer, spec, q, next, a);
+  recording_.lap(Op::attention, work_of(batch, spec));
+}
+
+void ProfiledKernels::gated_activation(const Batch& batch, Gate gate, Rows<const float> gate_up, const Linear& next,
+                                       Hidden& f) {
+  inner_.gated_activation(batch, gate, gate_up, next, f);
+  recording_.lap(Op::activation);
+}
+
+void ProfiledKernels::add_residual(const Batch& batch, Rows<float> y, const Norm& norm, Rows<float> x) {
+  inner_.add_residual(batch, y, norm, x);
+  recording_.lap(Op::norm);
+}
+
+void ProfiledKernels::soft_cap(const Batch& batch, float cap, Rows<float> x) {
+  inner_.soft_cap(batch, cap, x);
+  recording_.lap(Op::head);
+}
+
+} // namespace nextoken

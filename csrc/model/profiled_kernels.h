@@ -1,0 +1,38 @@
+// The kernel set of a pass that is being profiled: every call goes to the model's own kernels and is timed.
+#pragma once
+#include "kernels/kernels.h"
+#include "model/model.h"
+#include "model/profile.h"
+
+namespace nextoken {
+
+class ProfiledKernels : public Kernels {
+ public:
+  ProfiledKernels(const Model& model, Profile::Recording& recording)
+      : inner_(*model.kernels), weights_(model.weights), recording_(recording) {}
+
+  const char* isa() const override { return inner_.isa(); }
+  void embed(const Matrix& table, const Batch& batch, float scale, Rows<float> x) override;
+  void norm(const Batch& batch, Rows<const float> x, const Norm& norm, const Linear& next, Hidden& h) override;
+  void matmul(const Batch& batch, const Hidden& h, const Linear& w, Rows<float> y) override;
+  void head_norm(const Batch& batch, Rows<float> heads, int64_t head_dim, const Norm& norm) override;
+  void rope_angles(const Batch& batch, const std::vector<double>& inverse_frequencies, RopeAngles angles) override;
+  void rope(const Batch& batch, RopePairs pairs, const RopeAngles& angles, int64_t head_dim,
+            Rows<float> heads) override;
+  void store(const Batch& batch, int64_t layer, Rows<const float> k, Rows<const float> v) override;
+  void attention(const Batch& batch, int64_t layer, const AttentionSpec& spec, Rows<const float> q, const Linear& next,
+                 Hidden& a) override;
+  void gated_activation(const Batch& batch, Gate gate, Rows<const float> gate_up, const Linear& next,
+                        Hidden& f) override;
+  void add_residual(const Batch& batch, Rows<float> y, const Norm& norm, Rows<float> x) override;
+  void soft_cap(const Batch& batch, float cap, Rows<float> x) override;
+
+ private:
+  Op op_of(const Linear& w) const;
+
+  Kernels& inner_;
+  const Weights& weights_;
+  Profile::Recording& recording_;
+};
+
+} // namespace nextoken
