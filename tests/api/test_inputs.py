@@ -131,7 +131,7 @@ def test_a_prompt_as_long_as_the_context_has_no_room_for_a_token(llm: LLM) -> No
             llm.generate(prompt)
         with pytest.raises(ContextLengthError):
             llm.predict_next_token(prompt)
-    out = llm.generate(full[1:], ignore_eos=True)
+    out = llm.generate(full[1:], ignore_eos=True, max_tokens=2**63)
     assert (len(out.token_ids), out.finish_reason) == (1, "length")
     assert llm.score(full).shape == (llm.n_ctx - 1,)
     assert np.asarray(llm([full])).shape == (1, llm.n_ctx, llm.vocab_size)

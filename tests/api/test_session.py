@@ -6,6 +6,7 @@ import copy
 import errno
 import os
 import pickle
+import resource
 import subprocess
 import sys
 import threading
@@ -265,6 +266,23 @@ def test_a_full_disk_leaves_the_old_file(
         patch.setattr(os, where, full)
         with pytest.raises(OSError, match="no space"):
             s.save(path)
+    assert path.read_bytes() == saved.read_bytes()
+    assert os.listdir(tmp_path) == ["s"]
+
+
+def test_a_file_that_may_not_grow_leaves_the_old_one(llm: LLM, saved: Path, tmp_path: Path) -> None:
+    """The system itself stops the write on the way, as a full disk does."""
+    path = tmp_path / "s"
+    path.write_bytes(saved.read_bytes())
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with llm.session() as s:
+        s.append(list(range(100)))
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+            with pytest.raises(OSError, match="too large"):
+                s.save(path)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert path.read_bytes() == saved.read_bytes()
     assert os.listdir(tmp_path) == ["s"]
 
