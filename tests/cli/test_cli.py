@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -170,7 +170,10 @@ class Terminal:
         limit = time.monotonic() + seconds
         while what not in seen and (left := limit - time.monotonic()) > 0:
             if select.select([self.parent], [], [], left)[0]:
-                seen += os.read(self.parent, 4096)
+                try:
+                    seen += os.read(self.parent, 4096)
+                except OSError:  # EIO: the program has ended
+                    break
         return what in seen
 
     def interrupt_until(self, what: bytes) -> None:
@@ -185,7 +188,17 @@ class Terminal:
         raise AssertionError(f"Ctrl-C did not bring {what!r}")
 
     def type(self, text: bytes) -> None:
-        os.write(self.parent, text)
+        with suppress(OSError):  # it has ended
+            os.write(self.parent, text)
+
+    def leave(self) -> int:
+        """Type /exit until the program ends; its exit code. What it prints is read: a full terminal would hold it."""
+        for _ in range(60):
+            self.type(b"/exit\n")
+            self.shows(b"nothing of the kind", 1)
+            if self.process.poll() is not None:
+                break
+        return self.process.wait(60)
 
 
 @contextmanager
@@ -208,5 +221,17 @@ def test_ctrl_c_stops_the_answer_and_not_the_conversation(model: Path) -> None:
     with terminal("run", model) as screen:
         assert screen.shows(b"> ", 60)
         screen.interrupt_until(b"> ")  # at the prompt: a new line, still there
-        screen.type(b"/exit\n")
-        assert screen.process.wait(60) == 0
+        assert screen.leave() == 0
+
+
+def test_ctrl_c_twice_quickly_stops_the_answer_and_not_the_conversation(model: Path) -> None:
+    with terminal("run", model) as screen:
+        assert screen.shows(b"> ", 60)
+        for round_ in range(5):
+            screen.type(b"go on for ever\n")
+            time.sleep(0.03 * round_)
+            for _ in range(2):
+                screen.process.send_signal(signal.SIGINT)
+                time.sleep(0.004 * round_)
+            screen.interrupt_until(b"> ")
+        assert screen.leave() == 0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import threading
 from typing import Annotated, Any
 
 import typer
@@ -118,27 +120,57 @@ def _print_timings(completion: Completion) -> None:
     Console(stderr=True).print(line, style="dim", highlight=False, soft_wrap=True)
 
 
+class _CtrlC:
+    """At the prompt Ctrl-C gives up the line, elsewhere it sets `stop`: at no moment is it unexpected."""
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+        self._at_prompt = False
+
+    def __enter__(self) -> _CtrlC:
+        self._before = signal.signal(signal.SIGINT, self._handle)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _handle(self, *_: object) -> None:
+        self.stop.set()
+        if self._at_prompt:
+            self._at_prompt = False
+            raise KeyboardInterrupt
+
+    def input(self, prompt: str) -> str:
+        """A line; empty after Ctrl-C. EOFError at the end."""
+        self.stop.clear()
+        try:
+            self._at_prompt = True
+            return input(prompt)
+        except KeyboardInterrupt:
+            print()
+            return ""
+        finally:
+            self._at_prompt = False
+
+
 def _converse(llm: LLM, messages: list[dict[str, str]], options: dict[str, Any], quiet: bool) -> None:
     """Read a line, answer it, keep both; the session computes only what is new."""
     if sys.stdin.isatty():
         import readline  # noqa: F401  gives input() editing and history
 
         print(f"{llm.name}: {' or '.join(EXIT_WORDS)} or Ctrl-D ends, Ctrl-C stops an answer.")
-    with llm.session() as session:
+    with llm.session() as session, _CtrlC() as ctrl_c:
         while True:
             try:
-                line = input("> " if sys.stdin.isatty() else "")
+                line = ctrl_c.input("> " if sys.stdin.isatty() else "")
             except EOFError:
                 return
-            except KeyboardInterrupt:
-                print()
-                continue
             if line.strip() in EXIT_WORDS:
                 return
             if not line.strip():
                 continue
             messages.append({"role": "user", "content": line})
-            stream = llm.chat(messages, session=session, stream=True, **options)
+            stream = llm.chat(messages, session=session, stream=True, cancel=ctrl_c.stop, **options)
             _print_tokens(stream)
             messages.append({"role": "assistant", "content": stream.completion.text})
             if not quiet:
