@@ -12,6 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from nextoken import _native
+from nextoken.kernel_arguments import (
+    ByteArray,
+    FloatArray,
+    as_bytes,
+    as_rows,
+    block_of,
+    floats,
+    indices,
+    rows_of,
+)
 
 __all__ = [
     "KV_BLOCK",
@@ -33,8 +43,6 @@ __all__ = [
 PackedMatrix = _native.kernels.PackedMatrix
 """Weights in the layout the kernels read: `.type`, `.shape` (N, K), `.nbytes`."""
 
-FloatArray = npt.NDArray[np.float32]
-ByteArray = npt.NDArray[np.uint8]
 CacheArray = npt.NDArray[np.float16] | npt.NDArray[np.float32]
 
 KV_BLOCK: int = _native.kernels.KV_BLOCK
@@ -67,11 +75,11 @@ def matmul(
     >>> matmul(np.ones((1, 32), np.float32), quantize(w, "q8_0"), weight_type="q8_0").shape
     (1, 32)
     """
-    x = _floats(x, "x", ndim=2)
+    x = floats(x, "x", ndim=2)
     if not isinstance(weights, PackedMatrix):
         if weight_type is None:
             raise TypeError("weight_type: needed with weights that are raw bytes")
-        weights = pack(weights, weight_type, (_rows_of(weights, weight_type, x.shape[1]), x.shape[1]))
+        weights = pack(weights, weight_type, (rows_of(weights, weight_type, x.shape[1]), x.shape[1]))
     elif weight_type is not None and weight_type != weights.type:
         raise ValueError(f"weight_type: {weight_type!r}, but weights is packed {weights.type}")
     result: FloatArray = _native.kernels.matmul(x, weights, isa)
@@ -84,7 +92,7 @@ def pack(weights: ByteArray | bytes, weight_type: str, shape: tuple[int, int]) -
     Raises ValueError for an unknown type or sizes that do not fit, NumericalError for scales that are not finite.
     """
     n_rows, k = shape
-    return _native.kernels.pack(_bytes(weights, "weights"), weight_type, n_rows, k)
+    return _native.kernels.pack(as_bytes(weights, "weights"), weight_type, n_rows, k)
 
 
 def quantize(array: FloatArray, weight_type: str) -> ByteArray:
@@ -94,8 +102,8 @@ def quantize(array: FloatArray, weight_type: str) -> ByteArray:
 
     Raises TypeError for a wrong dtype, ValueError for a size that does not fit or an unknown type.
     """
-    array = _floats(array, "array")
-    block = _block(weight_type)[0]
+    array = floats(array, "array")
+    block = block_of(weight_type)[0]
     if array.ndim == 0 or array.shape[-1] % block != 0:
         raise ValueError(
             f"array: shape {array.shape} has no last axis of whole {weight_type} blocks of {block}"
@@ -109,7 +117,7 @@ def dequantize(data: ByteArray | bytes, weight_type: str, shape: tuple[int, ...]
 
     Raises ValueError for an unknown type or sizes that do not fit.
     """
-    flat: FloatArray = _native.kernels.dequantize(_bytes(data, "data"), weight_type)
+    flat: FloatArray = _native.kernels.dequantize(as_bytes(data, "data"), weight_type)
     try:
         return flat.reshape(shape)
     except ValueError:
@@ -123,10 +131,10 @@ def rms_norm(
 
     x: (..., n) float32. weight: (n,) float32. Raises TypeError for a wrong dtype, ValueError for a wrong shape.
     """
-    x = _floats(x, "x")
-    rows = _as_rows(x, "x")
+    x = floats(x, "x")
+    rows = as_rows(x, "x")
     if weight is not None:
-        weight = _floats(weight, "weight", ndim=1)
+        weight = floats(weight, "weight", ndim=1)
         if weight.size != rows.shape[1]:
             raise ValueError(f"weight: expected shape ({rows.shape[1]},), got {weight.shape}")
     result: FloatArray = _native.kernels.rms_norm(rows, weight, eps, isa)
@@ -149,8 +157,8 @@ def rope(
 
     Raises TypeError for a wrong dtype, ValueError for a wrong shape, an odd n_rot or unknown pairs.
     """
-    x = _floats(x, "x", ndim=3)
-    places = _indices(positions, "positions")
+    x = floats(x, "x", ndim=3)
+    places = indices(positions, "positions")
     if places.shape != (x.shape[0],):
         raise ValueError(f"positions: expected shape ({x.shape[0]},), got {places.shape}")
     if places.size and not 0 <= places.min() <= places.max() < 2**31:
@@ -171,8 +179,8 @@ def softmax(x: FloatArray, *, isa: str | None = None) -> FloatArray:
 
     A row with NaN or +infinity, or with nothing but -infinity, becomes NaN.
     """
-    x = _floats(x, "x")
-    result: FloatArray = _native.kernels.softmax(_as_rows(x, "x"), isa)
+    x = floats(x, "x")
+    result: FloatArray = _native.kernels.softmax(as_rows(x, "x"), isa)
     return result.reshape(x.shape)
 
 
@@ -209,8 +217,8 @@ def kv_write(
 
     Raises TypeError for a wrong dtype, ValueError for a wrong shape, IndexError for a slot outside the cache.
     """
-    k, v = _floats(k, "k", ndim=3), _floats(v, "v", ndim=3)
-    _native.kernels.kv_write(k_cache, v_cache, k, v, _indices(slots, "slots"), isa)
+    k, v = floats(k, "k", ndim=3), floats(v, "v", ndim=3)
+    _native.kernels.kv_write(k_cache, v_cache, k, v, indices(slots, "slots"), isa)
 
 
 def paged_attention(
@@ -235,13 +243,13 @@ def paged_attention(
 
     Raises TypeError for a wrong dtype, ValueError for a wrong shape, IndexError for a block outside the cache.
     """
-    q = _floats(q, "q", ndim=3)
+    q = floats(q, "q", ndim=3)
     if window is not None and (window < 1 or not causal):
         raise ValueError(f"window: expected a positive number, with causal=True, got {window}")
     if soft_cap is not None and not soft_cap > 0:
         raise ValueError(f"soft_cap: expected a positive number, got {soft_cap}")
     scale = 1.0 / math.sqrt(max(q.shape[2], 1)) if scale is None else scale
-    table = _indices(block_table, "block_table")
+    table = indices(block_table, "block_table")
     result: FloatArray = _native.kernels.paged_attention(
         q, k_cache, v_cache, table, n_keys, causal, window or 0, scale, soft_cap or 0.0, isa
     )
@@ -264,7 +272,7 @@ def attention(
 
     Keys and values are rounded to `kv_dtype` ("f16" or "f32") first, as in the cache of a model.
     """
-    q, k, v = _floats(q, "q", ndim=3), _floats(k, "k", ndim=3), _floats(v, "v", ndim=3)
+    q, k, v = floats(q, "q", ndim=3), floats(k, "k", ndim=3), floats(v, "v", ndim=3)
     if k.shape != v.shape:
         raise ValueError(f"v: expected the shape of k, {k.shape}, got {v.shape}")
     if 0 in k.shape or k.shape[2] != q.shape[2] or q.shape[1] % k.shape[1]:
@@ -287,54 +295,3 @@ def attention(
         soft_cap=soft_cap,
         isa=isa,
     )
-
-
-def _block(weight_type: str) -> tuple[int, int]:
-    """(elements, bytes) of a block."""
-    types: dict[str, tuple[int, int]] = _native.kernels.weight_types()
-    if weight_type not in types:
-        raise ValueError(f"weight_type: {weight_type!r} is none of {', '.join(types)}")
-    return types[weight_type]
-
-
-def _rows_of(weights: ByteArray | bytes, weight_type: str, k: int) -> int:
-    elements, size = _block(weight_type)
-    row_bytes = k // elements * size
-    n_bytes = len(weights) if isinstance(weights, bytes) else weights.nbytes
-    if k % elements != 0 or row_bytes == 0 or n_bytes % row_bytes != 0:
-        raise ValueError(f"weights: {n_bytes} bytes are no whole rows of {k} {weight_type} elements")
-    return n_bytes // row_bytes
-
-
-def _floats(array: FloatArray, name: str, ndim: int | None = None) -> FloatArray:
-    """A contiguous, aligned float32 array, never converted from another dtype."""
-    if not isinstance(array, np.ndarray) or array.dtype != np.float32:
-        found = array.dtype if isinstance(array, np.ndarray) else array.__class__.__name__
-        raise TypeError(f"{name}: expected a float32 array, got {found}")
-    if ndim is not None and array.ndim != ndim:
-        raise ValueError(f"{name}: expected {ndim} axes, got shape {array.shape}")
-    return np.require(array, requirements=["C", "A"])
-
-
-def _as_rows(x: FloatArray, name: str) -> FloatArray:
-    if x.ndim == 0:
-        raise ValueError(f"{name}: expected at least one axis")
-    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-
-
-def _indices(values: npt.ArrayLike, name: str) -> npt.NDArray[np.int64]:
-    array = np.asarray(values)
-    if array.ndim != 1:
-        raise ValueError(f"{name}: expected one axis, got shape {array.shape}")
-    if array.size and not np.issubdtype(array.dtype, np.integer):
-        raise TypeError(f"{name}: expected integers, got {array.dtype}")
-    return np.ascontiguousarray(array, np.int64)
-
-
-def _bytes(data: ByteArray | bytes, name: str) -> ByteArray:
-    if isinstance(data, (bytes, bytearray, memoryview)):
-        return np.frombuffer(data, np.uint8)
-    if not isinstance(data, np.ndarray) or data.dtype != np.uint8:
-        found = data.dtype if isinstance(data, np.ndarray) else data.__class__.__name__
-        raise TypeError(f"{name}: expected bytes or a uint8 array, got {found}")
-    return np.ascontiguousarray(data).reshape(-1)

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import lru_cache, wraps
 from typing import Any, cast
@@ -22,30 +21,27 @@ import jinja2.sandbox
 from jinja2.ext import loopcontrols
 
 from nextoken.errors import ChatTemplateError
+from nextoken.template_limits import (
+    MAX_SECONDS,
+    MAX_VALUE,
+    LimitError,
+    budget,
+    check_format,
+    check_join,
+    check_method,
+    check_numbers,
+    check_replace,
+    check_size,
+    check_time,
+    joined,
+    length,
+    watched,
+)
 
 MAX_TEMPLATE = 1 << 18  # characters
-MAX_SECONDS = 1.0  # of processor time
-MAX_VALUE = (
-    1 << 22
-)  # characters, or 4 a list item, that one operation may make; more if the messages are larger
-MAX_NUMBER = 100_000  # of a width, an indent, a count given to a filter or method
 OUTPUT_FACTOR, OUTPUT_ROOM = 16, 1 << 20
 WIDE_PERCENT = re.compile(r"%[^a-zA-Z%]*(\d{5}|\*)")
 WIDE_BRACES = re.compile(r"\{[^{}]*(\d{5}|\{)")  # a wide field, or a width that is itself an argument
-
-
-class LimitError(Exception):
-    """The template does too much."""
-
-
-class _Budget(threading.local):
-    """What the render that this thread runs may still use."""
-
-    deadline = float("inf")
-    value = MAX_VALUE
-
-
-_budget = _Budget()
 
 
 def render(template: str, variables: Mapping[str, Any], input_size: int) -> str:
@@ -60,10 +56,10 @@ def render(template: str, variables: Mapping[str, Any], input_size: int) -> str:
     most = OUTPUT_FACTOR * input_size + OUTPUT_ROOM
     try:
         compiled = _compile(template)
-        _budget.deadline, _budget.value = time.thread_time() + MAX_SECONDS, max(MAX_VALUE, most)
+        budget.deadline, budget.value = time.thread_time() + MAX_SECONDS, max(MAX_VALUE, most)
         parts, size = [], 0
         for part in compiled.generate(variables):
-            _check_time()
+            check_time()
             size += len(part)
             if size > most:
                 raise LimitError(f"more than {most} characters come out of it")
@@ -82,7 +78,7 @@ def render(template: str, variables: Mapping[str, Any], input_size: int) -> str:
     except MemoryError as error:
         raise ChatTemplateError("the chat template needs too much memory") from error
     finally:
-        _budget.deadline, _budget.value = float("inf"), MAX_VALUE
+        budget.deadline, budget.value = float("inf"), MAX_VALUE
 
 
 def _line(error: BaseException) -> str:
@@ -93,21 +89,6 @@ def _line(error: BaseException) -> str:
             line = trace.tb_lineno
         trace = trace.tb_next
     return "" if line is None else f" at line {line}"
-
-
-def _length(value: str | list[Any] | tuple[Any, ...]) -> int:
-    return len(value) if isinstance(value, str) else 4 * len(value)
-
-
-def _check_time() -> None:
-    if time.thread_time() > _budget.deadline:
-        raise LimitError(f"it runs for more than {MAX_SECONDS:g} s")
-
-
-def _check_size(size: int) -> None:
-    _check_time()
-    if size > _budget.value:
-        raise LimitError(f"one value in it has a size of {size}")
 
 
 @lru_cache(maxsize=16)
@@ -126,8 +107,8 @@ class _Environment(jinja2.sandbox.ImmutableSandboxedEnvironment):
         )
         self.filters = {name: _checked_filter(name, function) for name, function in self.filters.items()}
         self.filters["tojson"] = _tojson
-        self.filters["watched loop"] = _watched
-        self.filters["checked join"] = _joined
+        self.filters["watched loop"] = watched
+        self.filters["checked join"] = joined
         for name in ("lipsum", "cycler", "joiner"):
             self.globals.pop(name, None)
         self.globals["raise_exception"] = _raise_exception
@@ -136,7 +117,7 @@ class _Environment(jinja2.sandbox.ImmutableSandboxedEnvironment):
     @staticmethod
     def concat(parts: Iterable[str]) -> str:
         """Joins the output of macros, blocks and recursive loops."""
-        return _joined(parts)
+        return joined(parts)
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> jinja2.nodes.Template:
         tree = super()._parse(source, name, filename)
@@ -150,28 +131,28 @@ class _Environment(jinja2.sandbox.ImmutableSandboxedEnvironment):
         if operator == "*":
             for value, count in ((left, right), (right, left)):
                 if isinstance(value, (str, list, tuple)) and isinstance(count, int):
-                    _check_size(_length(value) * max(count, 0))
+                    check_size(length(value) * max(count, 0))
         if operator == "+" and isinstance(left, (str, list, tuple)) and isinstance(right, (str, list, tuple)):
-            _check_size(_length(left) + _length(right))
+            check_size(length(left) + length(right))
         if operator == "%" and isinstance(left, str):
-            _check_format(left, WIDE_PERCENT)
+            check_format(left, WIDE_PERCENT)
         if isinstance(left, int) and isinstance(right, int):
             bits = int(left).bit_length()
-            _check_size((bits * max(right, 0) if operator == "**" else bits + int(right).bit_length()) << 10)
-        _check_time()
+            check_size((bits * max(right, 0) if operator == "**" else bits + int(right).bit_length()) << 10)
+        check_time()
         return super().call_binop(context, operator, left, right)
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
         wrapped = super().wrap_str_format(value)
         if wrapped is not None:
-            _check_format(str(value.__self__), WIDE_BRACES)
+            check_format(str(value.__self__), WIDE_BRACES)
         return wrapped
 
     def call(self, context: Any, function: Any, *args: Any, **kwargs: Any) -> Any:
-        _check_time()
+        check_time()
         owner = getattr(function, "__self__", None)
         if isinstance(owner, (str, list, tuple, dict)):
-            _check_method(owner, function.__name__, args, kwargs)
+            check_method(owner, function.__name__, args, kwargs)
         return super().call(context, function, *args, **kwargs)
 
 
@@ -180,7 +161,7 @@ def _filtered(node: jinja2.nodes.Node, name: str) -> jinja2.nodes.Filter:
 
 
 def _replace_concatenations(node: jinja2.nodes.Node) -> None:
-    """Makes each `a ~ b` a call of `_joined`: of all operators, Jinja lets only this one go unwatched."""
+    """Makes each `a ~ b` a call of `joined`: of all operators, Jinja lets only this one go unwatched."""
     for field, value in node.iter_fields():
         if isinstance(value, list):
             for i, item in enumerate(value):
@@ -198,86 +179,31 @@ def _without_concat(node: jinja2.nodes.Node) -> jinja2.nodes.Node:
     return _filtered(jinja2.nodes.List(node.nodes, lineno=node.lineno), "checked join")
 
 
-def _watched(values: Iterable[Any]) -> Iterator[Any]:
-    for value in values:
-        _check_time()
-        yield value
-
-
-def _joined(parts: Iterable[Any]) -> str:
-    texts, size = [], 0
-    for part in parts:
-        texts.append(str(part))
-        size += len(texts[-1])
-        _check_size(size)
-    return "".join(texts)
-
-
 def _checked_output(value: Any) -> Any:
-    _check_time()
+    check_time()
     return value
-
-
-def _check_format(text: str, wide: re.Pattern[str]) -> None:
-    """Refuses widths that make a short format a long text."""
-    if wide.search(text):
-        raise LimitError("a format in it asks for too wide a text")
-    _check_time()
-
-
-def _check_numbers(args: Iterable[Any]) -> None:
-    for value in args:
-        if isinstance(value, int) and abs(value) > MAX_NUMBER:
-            raise LimitError(
-                f"a number given to a filter or method is {abs(value)}; at most {MAX_NUMBER} is taken"
-            )
-
-
-def _check_method(owner: Any, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-    _check_numbers([*args, *kwargs.values()])
-    if not isinstance(owner, str):
-        return
-    if name == "replace" and len(args) >= 2:
-        _check_replace(owner, args[0], args[1])
-    elif name == "join" and args:
-        _check_join(args[0], owner)
-    elif name == "expandtabs":
-        _check_size(len(owner) + owner.count("\t") * int(args[0] if args else 8))
-
-
-def _check_replace(text: str, old: Any, new: Any) -> None:
-    if isinstance(old, str) and isinstance(new, str):
-        _check_size(len(text) + (text.count(old) * len(new)))
-
-
-def _check_join(values: Any, separator: Any) -> None:
-    size = 0
-    if isinstance(values, (list, tuple)):
-        for value in values:
-            size += len(value) if isinstance(value, str) else 1
-        _check_size(size + len(str(separator)) * len(values))
 
 
 def _checked_filter(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def checked(*args: Any, **kwargs: Any) -> Any:
-        _check_time()
+        check_time()
         # Jinja passes one of these first where a filter asks for it; the value is the first plain one.
         surroundings = (jinja2.Environment, jinja2.runtime.Context, jinja2.nodes.EvalContext)
         plain = [a for a in args if not isinstance(a, surroundings)]
-        _check_numbers([*plain[1:], *kwargs.values()])
+        check_numbers([*plain[1:], *kwargs.values()])
         if plain and isinstance(plain[0], str):
             if name == "format":
-                _check_format(plain[0], WIDE_PERCENT)
+                check_format(plain[0], WIDE_PERCENT)
             elif name == "replace" and len(plain) >= 3:
-                _check_replace(plain[0], plain[1], plain[2])
+                check_replace(plain[0], plain[1], plain[2])
             elif name in ("indent", "wordwrap"):
                 widths = [v for v in (*plain[1:], *kwargs.values()) if isinstance(v, (int, str))]
                 width = max([len(v) if isinstance(v, str) else v for v in widths], default=4)
-                _check_size(len(plain[0]) + (plain[0].count("\n") + 1) * width)
+                check_size(len(plain[0]) + (plain[0].count("\n") + 1) * width)
         elif plain and name == "join":
-            values = plain[0] = list(_watched(plain[0]))
-            _check_join(values, plain[1] if len(plain) > 1 else kwargs.get("d", ""))
+            values = plain[0] = list(watched(plain[0]))
+            check_join(values, plain[1] if len(plain) > 1 else kwargs.get("d", ""))
             args = (*args[: len(args) - len(plain)], *plain)
         return function(*args, **kwargs)
 
@@ -292,7 +218,7 @@ def _tojson(
     sort_keys: bool = False,
 ) -> str:
     """JSON as transformers writes it: no HTML escapes."""
-    _check_time()
+    check_time()
     if indent is not None and (indent if isinstance(indent, int) else len(indent)) > 16:
         raise LimitError("an indent of more than 16")
     return json.dumps(

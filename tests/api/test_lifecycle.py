@@ -184,14 +184,14 @@ def test_close_ends_what_runs_and_all_that_follows(own: LLM) -> None:
         except BaseException as error:
             errors.append(error)
 
-    threads = [threading.Thread(target=work) for _ in range(3)]
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(3)]
     for thread in threads:
         thread.start()
-    assert started.wait(60)
+    assert started.wait(300)
     own.close()
     own.close()
     for thread in threads:
-        thread.join(60)
+        thread.join(300)
     assert [type(error) for error in errors] == [ClosedError] * 3
     assert session.closed
     for use in (lambda: own.generate(IDS), lambda: own([IDS]), own.session, lambda: session.append([1])):
@@ -215,11 +215,11 @@ def test_eight_threads_get_the_bits_of_one(llm: LLM) -> None:
         for _ in range(4):
             found[i].append(llm.generate(prompts[i], **options))
 
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    threads = [threading.Thread(target=work, args=(i,), daemon=True) for i in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(120)
+        thread.join(300)
     for i, outs in found.items():
         assert len(outs) == 4
         for out in outs:
@@ -265,7 +265,7 @@ def test_the_event_loop_runs_while_a_slow_prefill_is_cancelled_by_a_timeout(own:
     release = threading.Event()
 
     def slow(token_ids: list[int], logits: np.ndarray) -> np.ndarray:
-        release.wait(60)
+        release.wait(300)
         return logits
 
     async def main() -> None:
@@ -326,10 +326,10 @@ def _use_in_child(llm: LLM, results: Any) -> None:
 def test_a_forked_child_is_told_at_once(llm: LLM, answer: tuple[int, ...]) -> None:
     context = multiprocessing.get_context("fork")
     results = context.Queue()
-    child = context.Process(target=_use_in_child, args=(llm, results))
+    child = context.Process(target=_use_in_child, args=(llm, results), daemon=True)
     child.start()
-    messages = [results.get(timeout=60) for _ in range(3)]
-    child.join(60)
+    messages = [results.get(timeout=300) for _ in range(3)]
+    child.join(300)
     assert child.exitcode == 0
     assert all(f"process {os.getpid()}" in message and "spawn" in message for message in messages)
     assert llm.generate(IDS, max_tokens=6, ignore_eos=True).token_ids == answer
@@ -374,7 +374,7 @@ def test_the_interpreter_leaves_quietly_with(what: str, tiny_path: Path, tmp_pat
     script = tmp_path / "leave.py"
     start = f"import nextoken\nfrom nextoken import LLM\nllm = LLM({str(tiny_path)!r})\nIDS = {IDS}\n"
     script.write_text(start + textwrap.dedent(EXITS[what]))
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 

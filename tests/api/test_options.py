@@ -141,7 +141,7 @@ def test_import_is_light_and_names_are_found_when_asked_for() -> None:
         "assert all(getattr(nextoken, name) for name in nextoken.__all__); "
         "assert not {'typer', 'rich', 'jinja2'} & set(sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -151,5 +151,5 @@ def test_a_first_answer_loads_no_megabytes_that_it_does_not_need(tiny_path: Path
         f"import sys, nextoken; print(nextoken.LLM({str(tiny_path)!r}).generate([5, 17], max_tokens=2).usage); "
         "print(*{'_hashlib', 'ssl', 'asyncio', 'jinja2', 'concurrent.futures', 'json'} & set(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert (done.stdout.splitlines()[1:], done.stderr) == ([""], "")

@@ -347,7 +347,7 @@ def test_appends_of_two_threads_take_turns_and_each_is_whole(llm: LLM) -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(120)
+            thread.join(300)
         ids = s.token_ids
         assert sorted(ids[i : i + 3] for i in range(0, 90, 3)) == pieces
         with llm.session() as alone:
@@ -386,7 +386,7 @@ def test_two_threads_that_predict_get_right_tokens_or_an_error(llm: LLM) -> None
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(120)
+            thread.join(300)
         assert len(s) == 3 + len(chosen)
         assert len(chosen) + len(errors) == 60
         ids = s.token_ids

@@ -200,7 +200,7 @@ def test_eight_processes_at_once_get_one_right_file(entry: Entry, index: IndexSe
         subprocess.Popen([sys.executable, "-c", CHILD, *arguments], stdout=subprocess.PIPE, text=True)
         for _ in range(8)
     ]
-    said = [child.communicate(timeout=120)[0].strip() for child in children]
+    said = [child.communicate(timeout=300)[0].strip() for child in children]
     assert said == [digest(CONTENT)] * 8
     assert cached_files() == ["fake.gguf"]
     if locks == "locks":

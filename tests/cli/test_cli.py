@@ -33,7 +33,7 @@ def nextoken(*arguments: object, code: int = 0, text: str | None = None) -> subp
         text=True,
         encoding="utf-8",
         errors="replace",
-        timeout=120,
+        timeout=300,
         input=text,
     )
     assert result.returncode == code, result.stderr
@@ -152,7 +152,7 @@ def test_a_closed_pipe_ends_quietly(model: Path) -> None:
         process.stdout.read(1)
         process.stdout.close()
         errors = process.stderr.read()
-        assert process.wait(60) == -signal.SIGPIPE
+        assert process.wait(300) == -signal.SIGPIPE
         assert b"Traceback" not in errors
         assert b"Exception ignored" not in errors
 
@@ -198,7 +198,7 @@ class Terminal:
             self.shows(b"nothing of the kind", 1)
             if self.process.poll() is not None:
                 break
-        return self.process.wait(60)
+        return self.process.wait(300)
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(path: Path, code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", PREPARE + code, str(path)], timeout=60, capture_output=True, text=True
+        [sys.executable, "-c", PREPARE + code, str(path)], timeout=300, capture_output=True, text=True
     )
 
 
