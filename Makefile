@@ -23,11 +23,11 @@ CXX_FILES = $(shell find csrc tests/native $(wildcard bench) -name '*.cpp' -o -n
 LINTED := $(wildcard python tests bench scripts)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-models bits bench bench-peers bench-check lint format stubs asan tsan demo docs clean
+.PHONY: help build test test-models bits bench bench-peers bench-check lint format stubs asan tsan demo docs wheels release-check clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # --- the environment: one stamp a layer, so that nothing is installed twice -------------------------------------
 
@@ -141,6 +141,22 @@ tsan: ## the thread pool under the thread sanitizer
 docs: $(VENV)/made ## build the documentation into site/
 	$(PIP) install "mkdocs>=1.6,<2"
 	$(BIN)/mkdocs build --strict
+
+# --- to be uploaded ---------------------------------------------------------------------------------------------
+
+$(VENV)/release-tools: $(VENV)/dev-tools
+	$(PIP) install ziglang==0.17.1 auditwheel check-wheel-contents twine "mkdocs>=1.6,<2"
+	@touch $@
+
+wheels: $(VENV)/release-tools ## wheels for Linux on x86-64 and aarch64, CPython 3.10 to 3.13, and the sdist, into dist/
+	rm -rf dist
+	$(BIN)/python scripts/wheels.py $(WHEELS)
+
+release-check: build $(VENV)/release-tools ## whether dist/ may be uploaded: contents, tags, older processors, same bytes
+	PYTHONPATH=. $(BIN)/python scripts/tiny_models.py build/tiny
+	$(BIN)/python scripts/stubs.py --check
+	$(BIN)/python scripts/release_check.py --model "$$($(BIN)/python -c \
+	  'from nextoken.checkpoints import catalogue; print(catalogue.fetch("smollm2-135m"))')"
 
 clean: ## remove what make made, the downloaded models excepted
 	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,10 +1,10 @@
 // A regular file that is read by position and never mapped: one that shrinks under us is an error, not a signal.
 #pragma once
-#include <sys/stat.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <string>
+
+#include "base/system.h"
 
 namespace nextoken {
 
@@ -21,7 +21,7 @@ class File {
 
   const std::string& path() const { return path_; }
   /// Bytes in the file when it was opened.
-  int64_t size() const { return opened_.st_size; }
+  int64_t size() const { return opened_.size; }
 
   /// Fills `into` with the `n` bytes at `offset`. Thread-safe. Throws TruncatedError if the file ends before, FileError
   /// if the system fails, ClosedError after close().
@@ -39,7 +39,7 @@ class File {
  private:
   std::string path_;
   int fd_ = -1;
-  struct stat opened_{};
+  system::FileState opened_{};
 };
 
 } // namespace nextoken

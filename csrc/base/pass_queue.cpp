@@ -1,27 +1,26 @@
 #include "base/pass_queue.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
 #include <string>
 
 #include "base/errors.h"
+#include "base/system.h"
 
 namespace nextoken {
 
-PassQueue::PassQueue() : owner_((int)getpid()), changed_(std::make_unique<std::condition_variable>()) {}
+PassQueue::PassQueue() : owner_(system::process_id()), changed_(std::make_unique<std::condition_variable>()) {}
 
 PassQueue::~PassQueue() {
   // In a forked child, destroying it would wait for the waiters of the parent.
-  if ((int)getpid() != owner_) (void)changed_.release();
+  if (system::process_id() != owner_) (void)changed_.release();
 }
 
 PassQueue::Turn::Turn(PassQueue& queue, Poll* poll) : queue_(queue) {
   // Before any lock: one held by another thread at the fork is never released in the child.
-  if ((int)getpid() != queue.owner_) {
+  if (system::process_id() != queue.owner_) {
     throw ForkedError("this model was created in process " + std::to_string(queue.owner_) +
-                      " and can not be used in its forked child " + std::to_string(getpid()) +
+                      " and can not be used in its forked child " + std::to_string(system::process_id()) +
                       "; load it in the child, or start the child with the 'spawn' method");
   }
   std::unique_lock<std::mutex> lock(queue.mutex_);

@@ -29,7 +29,7 @@ class PassQueue {
   ~PassQueue();
 
  private:
-  const int owner_; // process id
+  const int64_t owner_; // process id
   std::mutex mutex_;
   std::unique_ptr<std::condition_variable> changed_;
   std::vector<uint64_t> waiting_; // the front one has its turn; few, and a vector keeps its memory

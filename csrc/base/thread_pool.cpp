@@ -1,11 +1,10 @@
 #include "base/thread_pool.h"
 
-#include <unistd.h>
-
 #include <chrono>
 #include <new>
 
 #include "base/float_environment.h"
+#include "base/system.h"
 
 namespace nextoken {
 namespace {
@@ -28,7 +27,7 @@ int64_t now_ns() {
 
 } // namespace
 
-ThreadPool::ThreadPool(int n_threads) : n_threads_(n_threads), owner_((int)getpid()), busy_((size_t)n_threads) {
+ThreadPool::ThreadPool(int n_threads) : n_threads_(n_threads), owner_(system::process_id()), busy_((size_t)n_threads) {
   try {
     for (int i = 1; i < n_threads; ++i) threads_.emplace_back([this, i] { work(i); });
   } catch (...) {
@@ -44,7 +43,7 @@ ThreadPool::ThreadPool(int n_threads) : n_threads_(n_threads), owner_((int)getpi
 }
 
 ThreadPool::~ThreadPool() {
-  if ((int)getpid() != owner_) {
+  if (system::process_id() != owner_) {
     // After a fork the threads do not exist here: joining would wait for ever, and their handles must not end the
     // process.
     for (std::thread& t : threads_) t.detach();

@@ -74,7 +74,7 @@ class ThreadPool {
   };
 
   const int n_threads_;
-  const int owner_; // process that made the threads: a forked child has none of them
+  const int64_t owner_; // process that made the threads: a forked child has none of them
   std::vector<std::thread> threads_;
 
   Job job_ = nullptr;

@@ -13,29 +13,35 @@ namespace {
 struct Candidate {
   const KernelTable* table;
   bool runs_here;
+  const char* needs;
 };
 
 // Best first.
 const std::vector<Candidate>& candidates() {
   static const std::vector<Candidate> all = {
 #if defined(__x86_64__)
-      {&cpu::avx512::table, cpu_features().avx512},
-      {&cpu::avx2::table, cpu_features().avx2},
+      {&cpu::avx512::table, cpu_features().avx512, "AVX-512 F, BW, VL, DQ and VNNI"},
+      {&cpu::avx2::table, cpu_features().avx2, "AVX2, FMA and F16C"},
 #elif defined(__aarch64__)
-      {&cpu::dotprod::table, cpu_features().dotprod},
-      {&cpu::neon::table, true},
+      {&cpu::dotprod::table, cpu_features().dotprod, "the dot products of ARMv8.2"},
+      {&cpu::neon::table, true, ""},
 #endif
-      {&cpu::scalar::table, true},
+      {&cpu::scalar::table, true, ""},
   };
   return all;
 }
 
 const KernelTable& by_name(const char* name, const char* asked_by) {
-  for (const Candidate& c : candidates())
-    if (c.runs_here && std::strcmp(c.table->name, name) == 0) return *c.table;
+  std::string missing;
+  for (const Candidate& c : candidates()) {
+    if (std::strcmp(c.table->name, name) != 0) continue;
+    if (c.runs_here) return *c.table;
+    missing = std::string(", which need ") + c.needs + ", missing here";
+  }
   std::string known;
   for (const std::string& n : kernel_names()) known += (known.empty() ? "" : ", ") + n;
-  throw UnsupportedError(std::string(asked_by) + " asks for kernels '" + name + "'; this machine runs: " + known);
+  throw UnsupportedError(std::string(asked_by) + " asks for kernels '" + name + "'" + missing +
+                         "; this machine runs: " + known);
 }
 
 } // namespace

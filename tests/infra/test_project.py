@@ -18,6 +18,7 @@ ROOT = Path(__file__).parent.parent.parent
 TARGETS = {
     *("help", "build", "demo", "bench", "bench-peers", "bench-check", "docs", "clean"),
     *("test", "test-models", "bits", "lint", "format", "stubs", "asan", "tsan"),
+    *("wheels", "release-check"),
 }
 
 
