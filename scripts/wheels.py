@@ -57,14 +57,24 @@ def main() -> None:
 
 
 def find_python(name: str) -> str:
-    """The program behind "3.12", "python3.12" or a path; of pyenv's too. Ends the program if there is none."""
+    """The program behind "3.12", "python3.12" or a path; of pyenv's first. Ends the program if there is none."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    candidates = [name, f"python{name}", *sorted(map(str, pyenv.glob(f"{name}.*/bin/python")))]
-    for candidate in candidates:
+    for candidate in [*sorted(map(str, pyenv.glob(f"{name}.*/bin/python"))), f"python{name}", name]:
         program = shutil.which(candidate)
-        if program and run([program, "-c", "print(1)"], check=False) == "1\n":
+        if program and has_headers_of_its_own(program):
             return program
-    sys.exit(f"no Python {name} here: install it, or choose with --python")
+    sys.exit(f"no Python {name} with headers here: install it, or choose with --python")
+
+
+def has_headers_of_its_own(python: str) -> bool:
+    """Not Debian's, which are split by machine and found by the system's compiler alone."""
+    code = "import sysconfig; print(sysconfig.get_config_h_filename())"
+    header = Path(run([python, "-c", code], check=False).strip() or "none")
+    return (
+        header.exists()
+        and "multiarch" not in header.read_text().lower()
+        and "-linux-gnu/" not in header.read_text()
+    )
 
 
 def build_environment(python: str, work: Path) -> Path:
