@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def measure(
     """A result a row: {"model", "row", "threads", "samples": {engine: [...]}, "limit", "limits", ...}."""
     facts = Facts.of(model)
     rows = rows if rows is not None else rows_for(facts.file_bytes)
-    limits = machine.limits(cache, threads, facts.weight_bytes)
+    limits = machine.Limits(cache, threads, facts.weight_bytes)
     results: list[dict[str, Any]] = []
     workers: dict[str, Worker | LlamaBench] = {}
     with machine.others_share() as others:
@@ -57,19 +58,20 @@ def measure(
             for row in rows:
                 if row.what == "first":
                     results += first_rows(row, model, threads, engines, rounds)
-                else:
-                    results.append(run_row(row, workers, rounds))
+                    continue
+                result = run_row(row, workers, rounds, limits.read)
+                least = [
+                    least_seconds(row, facts, limits.found | {"read": speed}) for speed in result["read"]
+                ]
+                result["limit"] = [row.new_tokens / seconds for seconds in least]
+                results.append(result)
         finally:
+            limits.close()
             for worker in workers.values():
                 worker.close()
     for result in results:
-        row = Row.parse(result["row"])
-        seconds = least_seconds(row, facts, limits)
-        result |= {"model": model.stem, "threads": threads, "file_bytes": facts.file_bytes, "limits": limits}
-        result |= {
-            "limit": row.new_tokens / seconds if seconds else None,
-            "others": others[0] if others else None,
-        }
+        result |= {"model": model.stem, "threads": threads, "file_bytes": facts.file_bytes}
+        result |= {"limits": limits.found, "others": others[0] if others else None}
     return results
 
 
@@ -84,8 +86,12 @@ def start(engines: list[Engine], model: Path, threads: int) -> dict[str, Worker 
     return workers
 
 
-def run_row(row: Row, workers: dict[str, Worker | LlamaBench], rounds: int) -> dict[str, Any]:
+def run_row(
+    row: Row, workers: dict[str, Worker | LlamaBench], rounds: int, read: Callable[[], float]
+) -> dict[str, Any]:
+    """{"row", "samples", "read"}: one of each in a round, the speed of reading too."""
     samples: dict[str, list[float]] = {}
+    speeds: list[float] = []
     left_out: set[str] = set()
     for number in range(-1, rounds):  # the first is not measured: it fills the cache to the row's depth
         for name, worker in workers.items():
@@ -100,7 +106,9 @@ def run_row(row: Row, workers: dict[str, Worker | LlamaBench], rounds: int) -> d
                 continue
             if number >= 0:
                 samples.setdefault(name, []).append(rate)
-    return {"row": str(row), "samples": samples}
+        if number >= 0:
+            speeds.append(read())
+    return {"row": str(row), "samples": samples, "read": speeds}
 
 
 def first_rows(

@@ -26,7 +26,7 @@ FLAGS = (
     "amx_int8",
     "amx_bf16",
 )
-LARGEST_READ = 2 << 30  # bytes; beyond it a larger buffer reads no slower
+LARGEST_READ = 1 << 30  # bytes; beyond it a larger buffer reads no slower
 
 
 def compiler() -> str:
@@ -78,19 +78,33 @@ def first_line(command: list[str]) -> str:
         return "unknown"
 
 
-def limits(cache: Path, threads: int, model_bytes: int) -> dict[str, Any]:
-    """{"read": GB/s, "int8": {isa: G multiply-adds/s}, "float": {...}} of so many threads.
+class Limits:
+    """What so many threads do at most: a process of probe.cpp, compiled into `cache` when that is newer.
 
-    Read from a buffer as large as the model; see probe.cpp, compiled into `cache` when it is newer.
+    `found` is {"read": GB/s, "int8": {isa: G multiply-adds/s}, "float": {...}}; `read` looks again, since it changes
+    from minute to minute on a shared machine. Reading is of a buffer as large as the model.
     """
-    program, source = cache / "probe", HERE / "probe.cpp"
-    if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
-        cache.mkdir(parents=True, exist_ok=True)
-        flags = ["-O3", "-std=c++17", "-pthread"]
-        subprocess.run([compiler(), *flags, str(source), "-o", str(program)], check=True, capture_output=True)
-    command = [str(program), str(threads), str(min(model_bytes, LARGEST_READ))]
-    found: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
-    return found
+
+    def __init__(self, cache: Path, threads: int, model_bytes: int) -> None:
+        program, source = cache / "probe", HERE / "probe.cpp"
+        if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
+            cache.mkdir(parents=True, exist_ok=True)
+            command = [compiler(), "-O3", "-std=c++17", "-pthread", str(source), "-o", str(program)]
+            subprocess.run(command, check=True, capture_output=True)
+        command = [str(program), str(threads), str(min(model_bytes, LARGEST_READ))]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout
+        self.found: dict[str, Any] = json.loads(self.process.stdout.readline())
+
+    def read(self) -> float:
+        """GB/s, now."""
+        assert self.process.stdin
+        assert self.process.stdout
+        print(file=self.process.stdin, flush=True)
+        return float(self.process.stdout.readline())
+
+    def close(self) -> None:
+        self.process.communicate()
 
 
 @contextmanager

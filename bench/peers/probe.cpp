@@ -1,6 +1,8 @@
 // The machine's own limits: GB/s of reading, billions of multiply-adds a second in int8 and float32, by instruction
 // set.
-//   probe THREADS BYTES     prints JSON; reading is the median, the rest the best of several tries, all threads at once
+//   probe THREADS BYTES     prints JSON; reading is the median, the rest the best of several tries, all threads at
+//   once.
+//                           Then prints the speed of reading again for each line of stdin.
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -10,6 +12,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
+#include <iostream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -72,21 +75,33 @@ uint64_t read_all(const char* from, int64_t bytes) {
 }
 #endif
 
-double read_gigabytes(int64_t bytes) {
-  const int64_t part = bytes / n_threads / 4096 * 4096;
-  char* buffer = (char*)std::aligned_alloc(1 << 21, (part * n_threads + (1 << 21) - 1) >> 21 << 21);
-  if (!buffer) return 0;
-  madvise(buffer, part * n_threads, MADV_HUGEPAGE);
-  together([&](int t) {
-    for (int64_t i = 0; i < part; i += 8) *(int64_t*)(buffer + t * part + i) = i;
-  });
-  std::vector<double> seconds;
-  for (double spent = 0; seconds.size() < 5 || (spent < 0.6 && seconds.size() < 200); spent += seconds.back())
-    seconds.push_back(together([&](int t) { sink += read_all(buffer + t * part, part); }));
-  std::sort(seconds.begin(), seconds.end());
-  std::free(buffer);
-  return (double)(part * n_threads) / seconds[seconds.size() / 2] / 1e9;
-}
+// Memory as large as a model, in huge pages where the system has some, as an engine would hold it.
+class Reading {
+ public:
+  explicit Reading(int64_t bytes) : part_(bytes / n_threads / 4096 * 4096) {
+    buffer_ = (char*)std::aligned_alloc(1 << 21, (part_ * n_threads + (1 << 21) - 1) >> 21 << 21);
+    if (!buffer_) std::abort();
+    madvise(buffer_, part_ * n_threads, MADV_HUGEPAGE);
+    together([&](int t) {
+      for (int64_t i = 0; i < part_; i += 8) *(int64_t*)(buffer_ + t * part_ + i) = i;
+    });
+  }
+  ~Reading() { std::free(buffer_); }
+  Reading(const Reading&) = delete;
+
+  // GB/s, the median of as many passes as fit.
+  double gigabytes_per_second(double for_seconds) const {
+    std::vector<double> seconds;
+    for (double spent = 0; seconds.size() < 3 || (spent < for_seconds && seconds.size() < 200); spent += seconds.back())
+      seconds.push_back(together([&](int t) { sink += read_all(buffer_ + t * part_, part_); }));
+    std::sort(seconds.begin(), seconds.end());
+    return (double)(part_ * n_threads) / seconds[seconds.size() / 2] / 1e9;
+  }
+
+ private:
+  int64_t part_;
+  char* buffer_;
+};
 
 constexpr int64_t ROUNDS = 4000000;
 constexpr int CHAINS = 10;
@@ -193,7 +208,8 @@ double giga_per_second(void (*kernel)(int), double operations) {
 int main(int argc, char** argv) {
   if (argc != 3) return 2;
   n_threads = std::atoi(argv[1]);
-  std::printf("{\"read\": %.2f", read_gigabytes(std::atoll(argv[2])));
+  const Reading reading(std::atoll(argv[2]));
+  std::printf("{\"read\": %.2f", reading.gigabytes_per_second(0.3));
 #if defined(__x86_64__)
   std::string int8, floats;
   const auto add = [](std::string& list, const char* isa, double rate) {
@@ -217,5 +233,8 @@ int main(int argc, char** argv) {
 #endif
   std::printf(", \"int8\": {%s}, \"float\": {%s}", int8.c_str(), floats.c_str());
 #endif
-  std::printf("}\n");
+  std::printf("}\n"), std::fflush(stdout);
+  // The speed of reading changes with what others do: asked for again beside each sample.
+  for (std::string line; std::getline(std::cin, line); std::fflush(stdout))
+    std::printf("%.2f\n", reading.gigabytes_per_second(0.1));
 }

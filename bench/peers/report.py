@@ -42,10 +42,12 @@ def best_peer(result: dict[str, Any]) -> str | None:
 
 
 def limit_ratio(result: dict[str, Any], engine: str = OURS) -> float | None:
-    """Share of what the machine allows, by the median; None where no limit is known."""
-    if result.get("limit") is None or engine not in result["samples"]:
+    """Share of what the machine allowed in the same round, the median; None where no limit is known."""
+    if not result.get("limit") or engine not in result["samples"]:
         return None
-    return float(median(result["samples"][engine]) / result["limit"])
+    return median(
+        [rate / limit for rate, limit in zip(result["samples"][engine], result["limit"], strict=True)]
+    )
 
 
 def table(results: Iterable[dict[str, Any]]) -> str:
@@ -71,7 +73,7 @@ def _group(model: str, threads: int, results: list[dict[str, Any]]) -> str:
             ratio = f"{median(values):.2f} ({min(values):.2f}-{max(values):.2f}) {peer}"
             if median(values) < 1:
                 ratio = f"**{ratio}**"
-        limit = f"{share:.0%} of {result['limit']:.0f}" if share is not None else ""
+        limit = f"{share:.0%} of {median(result['limit']):.0f}" if share is not None else ""
         lines.append(" | ".join([f"| {Row.parse(result['row']).title}", *cells, ratio, limit]) + " |")
     return "\n".join(lines)
 

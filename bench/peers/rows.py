@@ -117,13 +117,11 @@ class Facts:
         return sum(min(position + 1, window or position + 1) for window in self.windows)
 
 
-def least_seconds(row: Row, facts: Facts, limits: dict[str, Any]) -> float | None:
+def least_seconds(row: Row, facts: Facts, limits: dict[str, Any]) -> float:
     """Seconds below which the machine can not do the row: its reading, or its multiply-adds, whichever is longer.
 
-    None for rows that are no pass. The cache is f16. Weights are read once a pass, however many tokens it has.
+    The row is a pass, not a start. The cache is f16. Weights are read once a pass, however many tokens it has.
     """
-    if row.less_is_better:
-        return None
     starts = [RAGGED_STEP * (i + 1) for i in range(row.sequences)] if row.sequences > 1 else [row.depth]
     positions = [start + i for start in starts for i in range(row.tokens)]
     passes = 1 if row.what == "prefill" else row.tokens

@@ -13,7 +13,8 @@ from bench.peers.report import best_peer, limit_ratio, merge, ratios, table
 
 
 def result(row: str = "decode:128", model: str = "m", **samples: list[float]) -> dict[str, Any]:
-    return {"model": model, "row": row, "threads": 2, "samples": samples, "limit": 400.0}
+    limit = [400.0] * max(map(len, samples.values()))
+    return {"model": model, "row": row, "threads": 2, "samples": samples, "limit": limit}
 
 
 def test_a_ratio_is_taken_round_by_round() -> None:
@@ -32,9 +33,12 @@ def test_the_best_peer_is_the_one_that_is_hardest_to_beat() -> None:
     assert best_peer(result(a=[200])) is None
 
 
-def test_a_share_of_the_limit_is_of_the_median() -> None:
+def test_a_share_of_the_limit_is_taken_round_by_round() -> None:
     assert limit_ratio(result(nextoken=[100, 200, 390])) == 0.5
-    assert limit_ratio(result(nextoken=[100]) | {"limit": None}) is None
+    assert limit_ratio(result(nextoken=[100, 100, 100]) | {"limit": [100, 200, 400]}) == 0.5
+    start = result("first:31", nextoken=[100])
+    del start["limit"]
+    assert limit_ratio(start) is None
     assert limit_ratio(result(a=[100])) is None
 
 
@@ -86,5 +90,5 @@ def test_the_check_reports_losses_over_15_percent_worst_first() -> None:
 
 
 def test_shares_leave_out_what_has_no_limit() -> None:
-    report = {"results": [result(nextoken=[100]), result("first:31", nextoken=[1.0]) | {"limit": None}]}
+    report = {"results": [result(nextoken=[100]), result("first:31", nextoken=[1.0]) | {"limit": []}]}
     assert shares(report) == {"m, decode:128, 2": 0.25}

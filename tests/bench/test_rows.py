@@ -42,7 +42,6 @@ def test_decoding_is_bound_by_reading_weights_once_a_token() -> None:
 def test_sequences_share_the_reading_of_a_pass() -> None:
     alone = least_seconds(Row("decode", 2), FACTS, LIMITS)
     together = least_seconds(Row("ragged", 2, sequences=8), FACTS, LIMITS)
-    assert alone is not None
     assert together == pytest.approx(alone, rel=1e-3)
 
 
@@ -50,10 +49,6 @@ def test_prefill_is_bound_by_multiplying_with_the_best_instructions() -> None:
     keys = sum(FACTS.keys_read(i) for i in range(512))
     seconds = (512 * 10**9 + 10**8) / 200e9 + keys * 4 * 8 * 2 / 50e9
     assert least_seconds(Row("prefill", 512), FACTS, LIMITS) == pytest.approx(seconds)
-
-
-def test_a_start_has_no_limit() -> None:
-    assert least_seconds(Row("first", 31), FACTS, LIMITS) is None
 
 
 @pytest.mark.parametrize("mix", ["q4_k_m", "q6_k", "q8_0", "q4_0"])
