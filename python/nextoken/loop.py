@@ -60,8 +60,8 @@ class Batch:
         """Advance every active sequence by one token. Returns the tokens that became sure, in order of sequences.
 
         A set `cancel` ends all sequences with "cancelled". Any other error comes as it is, with `.partial_text` and
-        `.partial_tokens` of what was there; the batch is then over. A NumericalError ends its own sequence alone: it is
-        raised when the others are done, with their `.completions`.
+        `.partial_tokens` of what was there; the batch is then over. A NumericalError ends its own sequence alone, and
+        waits for `raise_failures`.
         """
         try:
             if self._cancel is not None and self._cancel.is_set():
@@ -73,8 +73,6 @@ class Batch:
             tokens = [token for s, pick in picks.items() for token in s.take(pick, seconds)]
             self._retire()
             self._report(0)
-            if self.done:
-                self._raise_failures()
             return tokens
         except Cancelled:
             tokens = [token for s in self._unfinished() for token in s.finish("cancelled")]
@@ -91,8 +89,20 @@ class Batch:
         try:
             while not self.done:
                 self.step()
+            self.raise_failures()
         finally:
             self.close()
+
+    def raise_failures(self) -> None:
+        """When all is done: the first NumericalError, with the answers of the requests that have none."""
+        errors = [s.error for s in self._sequences if s.error is not None]
+        if errors:
+            errors[0].completions = [
+                None if any(s.error for s in request.sequences) else request.completion()
+                for request in self._requests
+            ]
+            self._explain(errors[0])
+            raise errors[0]
 
     def close(self) -> None:
         """Let the caches go: dropped, they are freed at once, where close() would wait for another thread's pass."""
@@ -173,16 +183,6 @@ class Batch:
 
     def _unfinished(self) -> list[Sequence]:
         return [s for s in self._sequences if not s.ended]
-
-    def _raise_failures(self) -> None:
-        """When all is done: the first error, with the answers of the requests that have none."""
-        errors = [s.error for s in self._sequences if s.error is not None]
-        if errors:
-            errors[0].completions = [
-                None if any(s.error for s in request.sequences) else request.completion()
-                for request in self._requests
-            ]
-            raise errors[0]
 
     def _report(self, n_read: int, _total: int = 0) -> None:
         """Tokens read and written so far, out of the most it can come to; `n_read` of the pass in flight."""

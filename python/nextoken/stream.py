@@ -58,6 +58,7 @@ def _tokens(batch: Batch) -> Generator[Token, None, None]:
     try:
         while not batch.done:
             yield from batch.step()
+        batch.raise_failures()
     finally:
         batch.close()
 
@@ -77,6 +78,7 @@ async def stream_async(
         while not batch.done:
             for token in await _in_worker(engine, batch.step, stop):
                 yield token
+        batch.raise_failures()
     finally:
         stop.set()
         if batch is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -125,6 +127,29 @@ def test_a_sequence_that_fails_on_the_way_keeps_what_it_had(llm: LLM) -> None:
         assert first is None
         assert [out.token_ids for out in others if out is not None] == plain[1:]
         assert caught.value.partial_tokens[0] == kept  # type: ignore[attr-defined]
+
+
+def test_a_failure_is_told_after_a_cancel_too(llm: LLM) -> None:
+    cancel = threading.Event()
+
+    def processor(token_ids: list[int], logits: np.ndarray) -> np.ndarray:
+        if len(token_ids) > 9:
+            cancel.set()
+        return logits
+
+    with pytest.raises(NumericalError) as caught:
+        llm.generate(SPOILT, max_tokens=50, ignore_eos=True, logits_processor=processor, cancel=cancel)
+    reasons = [None if out is None else out.finish_reason for out in caught.value.completions]
+    assert reasons == [None if BAD in prompt else "cancelled" for prompt in SPOILT]
+
+
+def test_asyncio_is_told_as_well(llm: LLM) -> None:
+    async def read() -> None:
+        async for _ in llm.astream([5, BAD]):
+            pass
+
+    with pytest.raises(NumericalError):
+        asyncio.run(read())
 
 
 def test_a_session_survives_a_chat_turn_that_fails(llm: LLM) -> None:
