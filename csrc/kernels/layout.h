@@ -7,23 +7,26 @@ namespace nextoken::layout {
 
 constexpr int64_t LINE = 64;
 
-// 32-block types: chunks of up to 8 blocks, each [scales f16 [blocks][16]] [minima, the same] [codes], both headers
-// padded to a line; the last chunk of a row may be shorter.
-constexpr int64_t CHUNK_BLOCKS = 8;
+// Lines stand in the order in which a kernel for one token wants them: memory is read fastest in ascending lines.
+
+// 32-block types: chunks of one line and the codes of its blocks. The line holds the scales, f16 [16], of two blocks
+// (the last chunk may have one), or the scales and minima of one block.
+constexpr int64_t chunk_blocks(bool has_min) { return has_min ? 1 : 2; }
 constexpr int64_t Q4_BLOCK = 4 * LINE; // line g: low nibbles k 4g.., high nibbles k 16 + 4g..
-constexpr int64_t Q5_BLOCK = 5 * LINE; // the same, and a line whose bit g of byte i is the fifth bit of k = 4g + i
+constexpr int64_t Q5_BLOCK = 5 * LINE; // a line whose bit g of byte i is the fifth bit of k = 4g + i, and the same
 constexpr int64_t Q8_BLOCK = 8 * LINE; // line g: k 4g.., xor 0x80 (unsigned, zero at 128)
 
-// 256-block types: per block, offsets of its parts. Scales and minima of sub-blocks are [sub-block][16 rows] bytes.
-// Q4_K, Q5_K. Nibbles: line 8j + g has k = 64j + 4g.. low and 64j + 32 + 4g.. high. Fifth bits: line g, bit j of
-// byte i belongs to k = 32j + 4g + i.
+// 256-block types: per block, offsets of its parts. Scales of sub-blocks are [sub-block][16 rows] bytes, minima
+// [pair of sub-blocks][16 rows][2].
+// Q4_K: line 8j + g of nibbles has k = 64j + 4g.. low and 64j + 32 + 4g.. high.
+// Q5_K: eight times a line of fifth bits and the four lines of nibbles 4h.. that it belongs to; bits 2g and 2g + 1 of
+// its byte i are those of byte i of nibble line 4h + g, low and high.
 constexpr int64_t Q45_K_SCALE = 0, Q45_K_MIN_SCALE = 32, Q45_K_SCALES = 64, Q45_K_MINS = 192;
 constexpr int64_t Q4_K_NIBBLES = 320, Q4_K_BLOCK = Q4_K_NIBBLES + 32 * LINE;
-constexpr int64_t Q5_K_FIFTH = 320, Q5_K_NIBBLES = Q5_K_FIFTH + 8 * LINE, Q5_K_BLOCK = Q5_K_NIBBLES + 32 * LINE;
-// Q6_K. For half h of 128 and l-group g of 8: nibble line 16h + g has k = 128h + 4g.. low and + 64 high, line
-// 16h + 8 + g has k = 128h + 32 + 4g.. low and + 64 high; line 8h + g of upper bits has all four, two bits each.
-constexpr int64_t Q6_K_SCALE = 0, Q6_K_SCALES = 64, Q6_K_UPPER = 320;
-constexpr int64_t Q6_K_NIBBLES = Q6_K_UPPER + 16 * LINE, Q6_K_BLOCK = Q6_K_NIBBLES + 32 * LINE;
+constexpr int64_t Q5_K_CODES = 320, Q5_K_BLOCK = Q5_K_CODES + 8 * 5 * LINE;
+// Q6_K. For half h of 128 and group g of 8, three lines: upper bits of k = 128h + 4g.. + {0, 32, 64, 96}, two bits
+// each; nibbles of k = 128h + 4g.. low and + 64 high; nibbles of k = 128h + 32 + 4g.. low and + 64 high.
+constexpr int64_t Q6_K_SCALE = 0, Q6_K_SCALES = 64, Q6_K_CODES = 320, Q6_K_BLOCK = Q6_K_CODES + 16 * 3 * LINE;
 
 // Float types: f32 and f16 are [k][16 rows], bf16 [k / 2][16 rows][2], an odd k filled up with zero.
 

@@ -8,17 +8,11 @@
 
 namespace nextoken::quant {
 
-inline int64_t padded_to_line(int64_t bytes) { return (bytes + layout::LINE - 1) / layout::LINE * layout::LINE; }
-
-// Block types have: scale; CODE_BYTES per panel; HAS_MIN and then minimum; lines(row bytes of the panel's block).
+// Block types have: scale; CODE_BYTES per panel; HAS_MIN and then minimum; place(its codes in the panel's block).
 template <class Block>
 int64_t panel_bytes32(int64_t k) {
-  int64_t bytes = 0;
-  for (int64_t blocks = k / 32; blocks > 0; blocks -= layout::CHUNK_BLOCKS) {
-    const int64_t n = std::min(blocks, layout::CHUNK_BLOCKS);
-    bytes += padded_to_line(n * 32) * (Block::HAS_MIN ? 2 : 1) + n * Block::CODE_BYTES;
-  }
-  return bytes;
+  constexpr int64_t IN_CHUNK = layout::chunk_blocks(Block::HAS_MIN);
+  return (k / 32 + IN_CHUNK - 1) / IN_CHUNK * layout::LINE + k / 32 * Block::CODE_BYTES;
 }
 
 template <class Block>
@@ -26,10 +20,10 @@ bool pack32(const uint8_t* rows, int64_t n_rows, int64_t k, uint8_t* panel) {
   const int64_t blocks = k / 32;
   bool finite = true;
   uint8_t* chunk = panel;
-  for (int64_t first = 0; first < blocks; first += layout::CHUNK_BLOCKS) {
-    const int64_t n = std::min(blocks - first, layout::CHUNK_BLOCKS), header = padded_to_line(n * 32);
-    uint8_t* codes = chunk + header * (Block::HAS_MIN ? 2 : 1);
-    std::memset(chunk, 0, (size_t)(codes - chunk));
+  for (int64_t first = 0; first < blocks; first += layout::chunk_blocks(Block::HAS_MIN)) {
+    const int64_t n = std::min(blocks - first, layout::chunk_blocks(Block::HAS_MIN));
+    uint8_t* codes = chunk + layout::LINE;
+    std::memset(chunk, 0, (size_t)layout::LINE);
     for (int64_t b = 0; b < n; ++b) {
       for (int64_t row = 0; row < n_rows; ++row) {
         Block block;
@@ -38,7 +32,7 @@ bool pack32(const uint8_t* rows, int64_t n_rows, int64_t k, uint8_t* panel) {
         std::memcpy(chunk + (b * 16 + row) * 2, &block.scale, 2);
         if constexpr (Block::HAS_MIN) {
           finite &= half_is_finite(block.minimum);
-          std::memcpy(chunk + header + (b * 16 + row) * 2, &block.minimum, 2);
+          std::memcpy(chunk + (16 + row) * 2, &block.minimum, 2);
         }
         block.place(codes + b * Block::CODE_BYTES + row * 4);
       }

@@ -56,8 +56,18 @@ struct BlockQ5_K {
       nibbles[i] = (uint8_t)((q[i / 32 * 64 + i % 32] & 15) | (q[i / 32 * 64 + 32 + i % 32] & 15) << 4);
   }
   void place(uint8_t* block, int64_t row) const {
-    place_words(fifth, 8, block + layout::Q5_K_FIFTH + row * 4);
-    place_words(nibbles, 32, block + layout::Q5_K_NIBBLES + row * 4);
+    for (int line = 0; line < 8; ++line) { // of sub-blocks 2j and 2j + 1, groups 4h to 4h + 3
+      const int j = line / 2, h = line % 2;
+      uint32_t bits = 0;
+      for (int g = 0; g < 4; ++g) {
+        uint32_t word;
+        std::memcpy(&word, fifth + (4 * h + g) * 4, 4);
+        bits |= (word >> (2 * j) & 0x03030303u) << (2 * g);
+      }
+      uint8_t* to = block + layout::Q5_K_CODES + line * 5 * layout::LINE + row * 4;
+      std::memcpy(to, &bits, 4);
+      place_words(nibbles + line * 16, 4, to + layout::LINE);
+    }
   }
 };
 static_assert(sizeof(BlockQ5_K) == 176);
@@ -80,7 +90,7 @@ bool pack_k(const uint8_t* rows, int64_t n_rows, int64_t k, uint8_t* panel) {
       std::memcpy(to + layout::Q45_K_MIN_SCALE + row * 2, &block.min_scale, 2);
       for (int j = 0; j < 8; ++j) {
         to[layout::Q45_K_SCALES + j * 16 + row] = (uint8_t)block.sub.scale(j);
-        to[layout::Q45_K_MINS + j * 16 + row] = (uint8_t)block.sub.minimum(j);
+        to[layout::Q45_K_MINS + (j / 2 * 16 + row) * 2 + j % 2] = (uint8_t)block.sub.minimum(j);
       }
       block.place(to, row);
     }

@@ -25,13 +25,12 @@ struct Codes5 {
     std::memcpy(fifth, &bits, 4);
   }
   void place(uint8_t* to) const {
-    place_words(nibbles, 4, to);
-    uint8_t* line = to + 4 * layout::LINE; // bit g of byte i is the fifth bit of element 4g + i
+    place_words(nibbles, 4, to + layout::LINE);
     const uint32_t bits = fifth_bits();
     for (int i = 0; i < 4; ++i) {
       uint8_t column = 0;
       for (int g = 0; g < 8; ++g) column |= (uint8_t)(((bits >> (4 * g + i)) & 1) << g);
-      line[i] = column;
+      to[i] = column; // bit g of byte i is the fifth bit of element 4g + i
     }
   }
 };

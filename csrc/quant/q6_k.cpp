@@ -45,8 +45,13 @@ bool pack_q6(const uint8_t* rows, int64_t n_rows, int64_t k, uint8_t* panel) {
       finite &= half_is_finite(block.scale);
       std::memcpy(to + layout::Q6_K_SCALE + row * 2, &block.scale, 2);
       for (int j = 0; j < 16; ++j) to[layout::Q6_K_SCALES + j * 16 + row] = (uint8_t)block.sub_scales[j];
-      place_words(block.upper, 16, to + layout::Q6_K_UPPER + row * 4);
-      place_words(block.nibbles, 32, to + layout::Q6_K_NIBBLES + row * 4);
+      for (int i = 0; i < 16; ++i) {
+        const uint8_t* nibbles = block.nibbles + i / 8 * 64 + i % 8 * 4;
+        uint8_t* lines = to + layout::Q6_K_CODES + i * 3 * layout::LINE + row * 4;
+        std::memcpy(lines, block.upper + i * 4, 4);
+        std::memcpy(lines + layout::LINE, nibbles, 4);
+        std::memcpy(lines + 2 * layout::LINE, nibbles + 32, 4);
+      }
     }
   }
   return finite;

@@ -9,9 +9,10 @@
 namespace nextoken::cpu::dotprod {
 
 constexpr const char* ISA_NAME = "dotprod";
+// clang-format off: in the order they need each other
 #include "vec_neon.h"
-// The vector types come first.
-#include "kernels.inl"
 #include "vec_dotprod_sums.h"
+#include "kernels.inl"
+// clang-format on
 
 } // namespace nextoken::cpu::dotprod

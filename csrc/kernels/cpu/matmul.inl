@@ -10,7 +10,6 @@
 #define FORCE_INLINE inline
 #define UNROLL
 #endif
-constexpr int64_t PREFETCH_AHEAD = 12288; // bytes of one stream; past its end is harmless
 
 static inline float f16_of_row(const uint8_t* halves, int64_t lane) {
   float rows[16];

@@ -37,7 +37,7 @@ struct TilesFloat {
   };
 
   static void matmul(const MatmulArgs& a) {
-    run_tiles<Tile, 2 * ONE_COLUMNS, FEW_TOKENS, 1, MANY_TOKENS, MANY_COLUMNS>(a);
+    run_tiles<Tile, FLOAT_ONE_COLUMNS, FEW_TOKENS, FLOAT_COLUMNS, FLOAT_TOKENS, FLOAT_COLUMNS>(a);
   }
 
   static void unpack_row(const uint8_t* panel, int64_t lane, int64_t k, float* out) {

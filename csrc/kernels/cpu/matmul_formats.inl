@@ -34,7 +34,7 @@ struct FormatQ5 {
   static constexpr int group(int step) { return step / 2 + step % 2 * 4; }
   template <int G>
   static inline Codes codes(const uint8_t* q) {
-    return combine(FormatQ4<MIN>::template codes<G>(q), fifth_bit<G>(load_codes(q + 4 * layout::LINE)));
+    return combine(FormatQ4<MIN>::template codes<G>(q + layout::LINE), fifth_bit<G>(load_codes(q)));
   }
 };
 
@@ -50,49 +50,51 @@ struct FormatQ8_0 {
 };
 
 // --- blocks of 256: `block` points at a block, `lane` is the first row wanted -------------------------------------
-// SUB_BLOCKS have SUB_GROUPS groups each.
+// SUB_BLOCKS have SUB_GROUPS groups each. TOGETHER of them share lines: sub_block(set, 0), sub_block(set, 1), ...
 
 struct FormatQ4_K {
-  static constexpr int BITS = 4, ZERO = 0, SUB_BLOCKS = 8, SUB_GROUPS = 8;
+  static constexpr int BITS = 4, ZERO = 0, SUB_BLOCKS = 8, SUB_GROUPS = 8, TOGETHER = 2;
   static constexpr bool HAS_MIN = true;
   static constexpr int64_t BLOCK_BYTES = layout::Q4_K_BLOCK, SCALE = layout::Q45_K_SCALE;
   static constexpr int64_t SCALES = layout::Q45_K_SCALES;
+  static constexpr int sub_block(int set, int i) { return 2 * set + i; }
   template <int SUB, int G>
   static inline Codes codes(const uint8_t* block, int64_t lane) {
     return bits<SUB % 2 * 4>(load_codes(block + layout::Q4_K_NIBBLES + (SUB / 2 * 8 + G) * layout::LINE + lane * 4),
                              0x0f);
   }
-  static inline I32xL sub_scale(const uint8_t* scales) { return loadI_u8(scales); }
+  static inline Scale sub_scale(const uint8_t* scales) { return load_scale_u8(scales); }
 };
 
 struct FormatQ5_K {
-  static constexpr int BITS = 5, ZERO = 0, SUB_BLOCKS = 8, SUB_GROUPS = 8;
+  static constexpr int BITS = 5, ZERO = 0, SUB_BLOCKS = 8, SUB_GROUPS = 8, TOGETHER = 2;
   static constexpr bool HAS_MIN = true;
   static constexpr int64_t BLOCK_BYTES = layout::Q5_K_BLOCK, SCALE = layout::Q45_K_SCALE;
   static constexpr int64_t SCALES = layout::Q45_K_SCALES;
+  static constexpr int sub_block(int set, int i) { return 2 * set + i; }
   template <int SUB, int G>
   static inline Codes codes(const uint8_t* block, int64_t lane) {
-    const uint8_t* at = block + lane * 4;
-    const Codes low = bits<SUB % 2 * 4>(load_codes(at + layout::Q5_K_NIBBLES + (SUB / 2 * 8 + G) * layout::LINE), 0x0f);
-    return combine(low, fifth_bit<SUB>(load_codes(at + layout::Q5_K_FIFTH + G * layout::LINE)));
+    const uint8_t* lines = block + layout::Q5_K_CODES + (SUB / 2 * 2 + G / 4) * 5 * layout::LINE + lane * 4;
+    const Codes low = bits<SUB % 2 * 4>(load_codes(lines + (1 + G % 4) * layout::LINE), 0x0f);
+    return combine(low, fifth_bit<G % 4 * 2 + SUB % 2>(load_codes(lines)));
   }
-  static inline I32xL sub_scale(const uint8_t* scales) { return loadI_u8(scales); }
+  static inline Scale sub_scale(const uint8_t* scales) { return load_scale_u8(scales); }
 };
 
 struct FormatQ6_K {
-  static constexpr int BITS = 6, ZERO = 32, SUB_BLOCKS = 16, SUB_GROUPS = 4;
+  static constexpr int BITS = 6, ZERO = 32, SUB_BLOCKS = 16, SUB_GROUPS = 4, TOGETHER = 4;
   static constexpr bool HAS_MIN = false;
   static constexpr int64_t BLOCK_BYTES = layout::Q6_K_BLOCK, SCALE = layout::Q6_K_SCALE;
   static constexpr int64_t SCALES = layout::Q6_K_SCALES;
+  static constexpr int sub_block(int set, int i) { return set / 2 * 8 + i * 2 + set % 2; }
   template <int SUB, int G>
   static inline Codes codes(const uint8_t* block, int64_t lane) {
     constexpr int HALF = SUB / 8, QUARTER = SUB / 2 % 4, L = SUB % 2 * 4 + G; // 32 elements a quarter
-    const uint8_t* at = block + lane * 4;
-    const uint8_t* low = at + layout::Q6_K_NIBBLES + (HALF * 16 + QUARTER % 2 * 8 + L) * layout::LINE;
-    const Codes upper = load_codes(at + layout::Q6_K_UPPER + (HALF * 8 + L) * layout::LINE);
-    return combine(bits<QUARTER / 2 * 4>(load_codes(low), 0x0f), upper_bits<QUARTER>(upper));
+    const uint8_t* lines = block + layout::Q6_K_CODES + (HALF * 8 + L) * 3 * layout::LINE + lane * 4;
+    const Codes low = load_codes(lines + (1 + QUARTER % 2) * layout::LINE);
+    return combine(bits<QUARTER / 2 * 4>(low, 0x0f), upper_bits<QUARTER>(load_codes(lines)));
   }
-  static inline I32xL sub_scale(const uint8_t* scales) { return loadI_i8((const int8_t*)scales); }
+  static inline Scale sub_scale(const uint8_t* scales) { return load_scale_i8((const int8_t*)scales); }
 
  private:
   // Bits 2Q and 2Q + 1 moved to bits 4 and 5.

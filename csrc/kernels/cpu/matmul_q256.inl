@@ -9,58 +9,93 @@ template <class F>
 struct TilesQ256 {
   template <int T, int R>
   struct Tile {
-    using Sums = BlockSum<F::BITS, F::ZERO>[T][R];
+    using Sum = BlockSum<F::BITS, F::ZERO>;
+    using Sums = Sum[T][R];
 
-    template <int SUB, int G>
-    static FORCE_INLINE void add(Sums& sums, const uint8_t* const (&block)[R], const int64_t (&lane)[R],
-                                 const int8_t* x, int64_t stride) {
-      UNROLL for (int r = 0; r < R; ++r) {
-        const Codes codes = F::template codes<SUB, G>(block[r], lane[r]);
-        UNROLL for (int t = 0; t < T; ++t) sums[t][r].template add<G>(codes,
-                                                                      x + t * stride + (SUB * F::SUB_GROUPS + G) * 4);
+    // Sub-blocks summed side by side: those that share lines, as far as the registers reach.
+    static constexpr int together(int n) { return n == 1 || n * T * R <= SUMS_AT_ONCE ? n : together(n / 2); }
+    static constexpr int SIDE_BY_SIDE = together(F::TOGETHER);
+
+    // Where a block's weights and activations are, and what is derived from the sums of activations.
+    struct Block {
+      const uint8_t* w[R];
+      int64_t lane[R];
+      const int8_t* x;
+      int64_t x_stride;
+      int32_t start[T][F::SUB_BLOCKS]; // -zero * sum of the activations of a sub-block
+      int32_t pairs[T][4];             // sums of two sub-blocks as int16, the first in the low half
+    };
+
+    static FORCE_INLINE void derive(Block& block, const int32_t* sum16, int64_t stride) {
+      UNROLL for (int t = 0; t < T; ++t, sum16 += stride) {
+        if constexpr (F::ZERO)
+          for (int sub = 0; sub < F::SUB_BLOCKS; ++sub) block.start[t][sub] = -F::ZERO * sum16[sub];
+        if constexpr (F::HAS_MIN) // a sum of 32 is at most 4,064
+          for (int p = 0; p < 4; ++p) {
+            const int32_t* s = sum16 + 4 * p;
+            block.pairs[t][p] = ((s[0] + s[1]) & 0xffff) | (int32_t)((uint32_t)(s[2] + s[3]) << 16);
+          }
       }
     }
 
-    // sum of the activations of sub-block SUB
-    static FORCE_INLINE int32_t sum_of(const int32_t* sum16, int sub) {
-      return F::SUB_GROUPS == 8 ? sum16[2 * sub] + sum16[2 * sub + 1] : sum16[sub];
+    // STEP counts groups, those of the side by side sub-blocks in turn.
+    template <int SET, int FIRST, int STEP>
+    static FORCE_INLINE void add_groups(Sums (&sums)[SIDE_BY_SIDE], const Block& block) {
+      if constexpr (STEP < SIDE_BY_SIDE * F::SUB_GROUPS) {
+        constexpr int I = STEP % SIDE_BY_SIDE, G = STEP / SIDE_BY_SIDE, SUB = F::sub_block(SET, FIRST + I);
+        UNROLL for (int r = 0; r < R; ++r) {
+          const Codes codes = F::template codes<SUB, G>(block.w[r], block.lane[r]);
+          UNROLL for (int t = 0; t < T; ++t) sums[I][t][r].template add<G>(
+              codes, block.x + t * block.x_stride + (SUB * F::SUB_GROUPS + G) * 4);
+        }
+        add_groups<SET, FIRST, STEP + 1>(sums, block);
+      }
     }
 
-    template <int SUB>
-    static FORCE_INLINE void add_sub_block(I32xL (&total)[T][R], const uint8_t* const (&block)[R],
-                                           const int64_t (&lane)[R], const int8_t* x, int64_t stride,
-                                           const int32_t* x_sum, int64_t sum_stride) {
-      if constexpr (SUB < F::SUB_BLOCKS) {
-        Sums sums;
-        UNROLL for (int t = 0; t < T; ++t) UNROLL for (int r = 0; r < R; ++r) sums[t][r].clear(
-            F::ZERO ? sum_of(x_sum + t * sum_stride, SUB) : 0);
-        add<SUB, 0>(sums, block, lane, x, stride);
-        add<SUB, 1>(sums, block, lane, x, stride);
-        add<SUB, 2>(sums, block, lane, x, stride);
-        add<SUB, 3>(sums, block, lane, x, stride);
-        if constexpr (F::SUB_GROUPS == 8) {
-          add<SUB, 4>(sums, block, lane, x, stride);
-          add<SUB, 5>(sums, block, lane, x, stride);
-          add<SUB, 6>(sums, block, lane, x, stride);
-          add<SUB, 7>(sums, block, lane, x, stride);
-        }
+    // Sub-block I of those side by side and the rest of them.
+    template <int SET, int FIRST, int I>
+    static FORCE_INLINE void start_sums(Sums (&sums)[SIDE_BY_SIDE], const Block& block) {
+      if constexpr (I < SIDE_BY_SIDE) {
+        constexpr int SUB = F::sub_block(SET, FIRST + I);
+        UNROLL for (int t = 0; t < T; ++t) UNROLL for (int r = 0; r < R; ++r) sums[I][t][r].clear(
+            F::ZERO ? block.start[t][SUB] : 0);
+        start_sums<SET, FIRST, I + 1>(sums, block);
+      }
+    }
+    template <int SET, int FIRST, int I>
+    static FORCE_INLINE void add_scaled(I32xL (&total)[T][R], const Sums (&sums)[SIDE_BY_SIDE], const Block& block) {
+      if constexpr (I < SIDE_BY_SIDE) {
+        constexpr int SUB = F::sub_block(SET, FIRST + I);
         UNROLL for (int r = 0; r < R; ++r) {
-          const I32xL scale = F::sub_scale(block[r] + F::SCALES + SUB * 16 + lane[r]);
-          UNROLL for (int t = 0; t < T; ++t) total[t][r] = addI(total[t][r], mulI(sums[t][r].value(), scale));
+          const Scale scale = F::sub_scale(block.w[r] + F::SCALES + SUB * 16 + block.lane[r]);
+          UNROLL for (int t = 0; t < T; ++t) total[t][r] = sums[I][t][r].scaled(scale, total[t][r]);
         }
-        add_sub_block<SUB + 1>(total, block, lane, x, stride, x_sum, sum_stride);
+        add_scaled<SET, FIRST, I + 1>(total, sums, block);
+      }
+    }
+
+    template <int SET, int FIRST>
+    static FORCE_INLINE void add_sub_blocks(I32xL (&total)[T][R], const Block& block) {
+      if constexpr (FIRST < F::TOGETHER) {
+        Sums sums[SIDE_BY_SIDE];
+        start_sums<SET, FIRST, 0>(sums, block);
+        add_groups<SET, FIRST, 0>(sums, block);
+        add_scaled<SET, FIRST, 0>(total, sums, block);
+        add_sub_blocks<SET, FIRST + SIDE_BY_SIDE>(total, block);
+      } else if constexpr ((SET + 1) * F::TOGETHER < F::SUB_BLOCKS) {
+        add_sub_blocks<SET + 1, 0>(total, block);
       }
     }
 
     static FORCE_INLINE void run(const MatmulArgs& a, int64_t first_column, int64_t token) {
-      const uint8_t* block[R];
-      int64_t lane[R];
+      Block block;
       UNROLL for (int r = 0; r < R; ++r) {
         const Column c = column(a, first_column + r);
-        block[r] = c.panel;
-        lane[r] = c.lane;
+        block.w[r] = c.panel;
+        block.lane[r] = c.lane;
       }
-      const int8_t* x = a.in.codes + token * a.in.codes_stride;
+      block.x = a.in.codes + token * a.in.codes_stride;
+      block.x_stride = a.in.codes_stride;
       const float* x_scale = a.in.scale + token * a.in.scale_stride;
       const int32_t* x_sum = a.in.sum + token * a.in.sum_stride;
 
@@ -68,29 +103,30 @@ struct TilesQ256 {
       UNROLL for (int t = 0; t < T; ++t) UNROLL for (int r = 0; r < R; ++r) acc[t][r] = zeroL();
 
       for (int64_t b = 0; b < a.k / 256; ++b) {
-        if constexpr (T == 1 && F::BITS == 6) // the other types are faster with the hardware's prefetching alone
-          for (int64_t line = 0; line < F::BLOCK_BYTES; line += layout::LINE)
-            prefetch(block[0] + PREFETCH_AHEAD + line);
+        derive(block, x_sum, a.in.sum_stride);
         I32xL total[T][R];
         UNROLL for (int t = 0; t < T; ++t) UNROLL for (int r = 0; r < R; ++r) total[t][r] = zeroI();
-        add_sub_block<0>(total, block, lane, x, a.in.codes_stride, x_sum, a.in.sum_stride);
+        add_sub_blocks<0, 0>(total, block);
         UNROLL for (int r = 0; r < R; ++r) {
-          const F32xL d = loadL_f16((const uint16_t*)(block[r] + F::SCALE + lane[r] * 2));
+          const uint8_t* w = block.w[r];
+          const int64_t lane = block.lane[r];
+          const F32xL d = loadL_f16((const uint16_t*)(w + F::SCALE) + lane);
           UNROLL for (int t = 0; t < T; ++t) acc[t][r] =
               fmaL(mulL(d, allL(x_scale[t * a.in.scale_stride])), to_floatL(total[t][r]), acc[t][r]);
           if constexpr (F::HAS_MIN) {
-            const F32xL dmin = loadL_f16((const uint16_t*)(block[r] + layout::Q45_K_MIN_SCALE + lane[r] * 2));
-            UNROLL for (int t = 0; t < T; ++t) {
-              I32xL minima = zeroI();
-              UNROLL for (int sub = 0; sub < 8; ++sub) minima =
-                  addI(minima, mulI_u8_i16(loadI_u8(block[r] + layout::Q45_K_MINS + sub * 16 + lane[r]),
-                                           allI(sum_of(x_sum + t * a.in.sum_stride, sub))));
-              acc[t][r] = fnmaL(mulL(dmin, allL(x_scale[t * a.in.scale_stride])), to_floatL(minima), acc[t][r]);
+            const F32xL dmin = loadL_f16((const uint16_t*)(w + layout::Q45_K_MIN_SCALE) + lane);
+            I32xL minima[T];
+            UNROLL for (int t = 0; t < T; ++t) minima[t] = zeroI();
+            UNROLL for (int p = 0; p < 4; ++p) {
+              const Pairs mins = load_pairs_u8(w + layout::Q45_K_MINS + p * 32 + lane * 2);
+              UNROLL for (int t = 0; t < T; ++t) minima[t] = add_pair_products(minima[t], mins, block.pairs[t][p]);
             }
+            UNROLL for (int t = 0; t < T; ++t) acc[t][r] =
+                fnmaL(mulL(dmin, allL(x_scale[t * a.in.scale_stride])), to_floatL(minima[t]), acc[t][r]);
           }
         }
-        UNROLL for (int r = 0; r < R; ++r) block[r] += F::BLOCK_BYTES;
-        x += 256;
+        UNROLL for (int r = 0; r < R; ++r) block.w[r] += F::BLOCK_BYTES;
+        block.x += 256;
         ++x_scale;
         x_sum += 16;
       }
@@ -113,7 +149,8 @@ struct TilesQ256 {
       const float d = f16_of_row(block + F::SCALE, lane) * (F::HAS_MIN ? (float)byte : (float)(int8_t)byte);
       float m = 0.0f;
       if constexpr (F::HAS_MIN)
-        m = f16_of_row(block + layout::Q45_K_MIN_SCALE, lane) * (float)block[layout::Q45_K_MINS + SUB * 16 + lane];
+        m = f16_of_row(block + layout::Q45_K_MIN_SCALE, lane) *
+            (float)block[layout::Q45_K_MINS + SUB / 2 * 32 + lane * 2 + SUB % 2];
       unpack_groups<SUB, 0>(block, lane, d, m, out);
       unpack_sub_block<SUB + 1>(block, lane, out);
     }

@@ -5,10 +5,11 @@
 
 template <class F>
 struct TilesQ32 {
+  static constexpr int64_t CHUNK_BLOCKS = layout::chunk_blocks(F::HAS_MIN);
+
   template <int T, int R>
   struct Tile {
     using Sums = BlockSum<F::BITS, F::ZERO>[T][R];
-    static constexpr bool FEW = T == 1 || R == 1; // weights come from memory
 
     template <int STEP>
     static FORCE_INLINE void add(Sums& sums, const uint8_t* const (&q)[R], const int8_t* x, int64_t stride) {
@@ -20,11 +21,11 @@ struct TilesQ32 {
     }
 
     static FORCE_INLINE void run(const MatmulArgs& a, int64_t first_column, int64_t token) {
-      const uint8_t* scales[R]; // of the chunk, moved to the column's lanes
+      const uint8_t* chunk[R];
       int64_t lane[R];
       UNROLL for (int r = 0; r < R; ++r) {
         const Column c = column(a, first_column + r);
-        scales[r] = c.panel + c.lane * 2;
+        chunk[r] = c.panel;
         lane[r] = c.lane;
       }
       const int8_t* x = a.in.codes + token * a.in.codes_stride;
@@ -36,21 +37,14 @@ struct TilesQ32 {
       UNROLL for (int t = 0; t < T; ++t) UNROLL for (int r = 0; r < R; ++r) acc[t][r] = zeroL();
 
       const int64_t blocks = a.k / 32;
-      for (int64_t first = 0; first < blocks; first += layout::CHUNK_BLOCKS) {
-        const int64_t n = blocks - first < layout::CHUNK_BLOCKS ? blocks - first : layout::CHUNK_BLOCKS;
-        const int64_t header = (n * 32 + layout::LINE - 1) / layout::LINE * layout::LINE;
-        const int64_t codes_at = F::HAS_MIN ? 2 * header : header;
-        constexpr int64_t per_block = F::CODE_BYTES + (F::HAS_MIN ? 64 : 32);
+      for (int64_t first = 0; first < blocks; first += CHUNK_BLOCKS) {
+        const int64_t n = blocks - first < CHUNK_BLOCKS ? blocks - first : CHUNK_BLOCKS;
         for (int64_t b = 0; b < n; ++b) {
           const uint8_t* q[R];
-          UNROLL for (int r = 0; r < R; ++r) { q[r] = scales[r] + lane[r] * 2 + codes_at + b * F::CODE_BYTES; }
-          if constexpr (FEW && F::HAS_MIN) { // the panel is one stream, scales and minima included
-            const uint8_t* ahead = scales[0] - lane[0] * 2 + b * per_block + PREFETCH_AHEAD;
-            for (int64_t line = 0; line < per_block; line += layout::LINE) prefetch(ahead + line);
-          }
+          UNROLL for (int r = 0; r < R; ++r) q[r] = chunk[r] + layout::LINE + b * F::CODE_BYTES + lane[r] * 4;
           Sums sums;
           UNROLL for (int t = 0; t < T; ++t) UNROLL for (int r = 0; r < R; ++r) sums[t][r].clear(
-              x_sum[t * a.in.sum_stride]);
+              -F::ZERO * x_sum[t * a.in.sum_stride]);
           add<0>(sums, q, x, a.in.codes_stride);
           add<1>(sums, q, x, a.in.codes_stride);
           add<2>(sums, q, x, a.in.codes_stride);
@@ -60,11 +54,11 @@ struct TilesQ32 {
           add<6>(sums, q, x, a.in.codes_stride);
           add<7>(sums, q, x, a.in.codes_stride);
           UNROLL for (int r = 0; r < R; ++r) {
-            const F32xL d = loadL_f16((const uint16_t*)(scales[r] + b * 32));
+            const F32xL d = loadL_f16((const uint16_t*)(chunk[r] + b * 32) + lane[r]);
             UNROLL for (int t = 0; t < T; ++t) acc[t][r] =
                 fmaL(mulL(d, allL(x_scale[t * a.in.scale_stride])), to_floatL(sums[t][r].value()), acc[t][r]);
             if constexpr (F::HAS_MIN) {
-              const F32xL m = loadL_f16((const uint16_t*)(scales[r] + header + b * 32));
+              const F32xL m = loadL_f16((const uint16_t*)(chunk[r] + 32) + lane[r]);
               UNROLL for (int t = 0; t < T; ++t) acc[t][r] =
                   fmaL(m, allL(x_scaled_sum[t * a.in.scale_stride]), acc[t][r]);
             }
@@ -74,7 +68,7 @@ struct TilesQ32 {
           ++x_scaled_sum;
           ++x_sum;
         }
-        UNROLL for (int r = 0; r < R; ++r) scales[r] += codes_at + n * F::CODE_BYTES;
+        UNROLL for (int r = 0; r < R; ++r) chunk[r] += layout::LINE + n * F::CODE_BYTES;
       }
       UNROLL for (int t = 0; t < T; ++t) UNROLL for (int r = 0; r < R; ++r)
           store_column(a, first_column + r, token + t, acc[t][r]);
@@ -85,13 +79,12 @@ struct TilesQ32 {
 
   static void unpack_row(const uint8_t* panel, int64_t lane, int64_t k, float* out) {
     const int64_t blocks = k / 32, column_lane = lane / LANES * LANES;
-    for (int64_t first = 0; first < blocks; first += layout::CHUNK_BLOCKS) {
-      const int64_t n = blocks - first < layout::CHUNK_BLOCKS ? blocks - first : layout::CHUNK_BLOCKS;
-      const int64_t header = (n * 32 + layout::LINE - 1) / layout::LINE * layout::LINE;
-      const uint8_t* codes = panel + (F::HAS_MIN ? 2 * header : header);
+    for (int64_t first = 0; first < blocks; first += CHUNK_BLOCKS) {
+      const int64_t n = blocks - first < CHUNK_BLOCKS ? blocks - first : CHUNK_BLOCKS;
+      const uint8_t* codes = panel + layout::LINE;
       for (int64_t b = 0; b < n; ++b, out += 32) {
         const float d = f16_of_row(panel + b * 32, lane);
-        const float m = F::HAS_MIN ? f16_of_row(panel + header + b * 32, lane) : 0.0f;
+        const float m = F::HAS_MIN ? f16_of_row(panel + 32, lane) : 0.0f;
         const uint8_t* q = codes + b * F::CODE_BYTES + column_lane * 4;
         unpack_group<0>(q, lane, d, m, out);
         unpack_group<1>(q, lane, d, m, out);

@@ -3,6 +3,8 @@
 
 constexpr int LANES = 8;                                                          // output rows a matmul register holds
 constexpr int ONE_COLUMNS = 2, FEW_TOKENS = 4, MANY_TOKENS = 4, MANY_COLUMNS = 1; // of matmul tiles
+constexpr int FLOAT_ONE_COLUMNS = 4, FLOAT_TOKENS = 6, FLOAT_COLUMNS = 2;
+constexpr int SUMS_AT_ONCE = 4;                      // of sub-blocks that share lines
 constexpr int TILE_SUMS = 6;                         // sixteen-lane sums an attention tile keeps: 12 of 16 registers
 constexpr int64_t TILES_WORTH_EXPANDING = INT64_MAX; // converting halves costs nothing beside six rows of fma
 
@@ -102,44 +104,83 @@ static inline __m256i broadcast4(const int8_t* x) {
   memcpy(&v, x, 4);
   return _mm256_set1_epi32(v);
 }
-static inline __m256i widen(__m256i pairs) { return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)); }
+
+// The scale of a sub-block twice, as int16: multiplying by it widens as well.
+using Scale = __m256i;
+using Pairs = __m256i; // two int16 of each row
+static inline Scale load_scale_u8(const uint8_t* p) {
+  const __m256i v = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)p));
+  return _mm256_or_si256(v, _mm256_slli_epi32(v, 16));
+}
+static inline Scale load_scale_i8(const int8_t* p) {
+  const __m256i v = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i*)p));
+  return _mm256_blend_epi16(v, _mm256_slli_epi32(v, 16), 0xaa);
+}
+static inline Pairs load_pairs_u8(const uint8_t* p) { return _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i*)p)); }
+static inline I32xL add_pair_products(I32xL sum, Pairs w, int32_t x) {
+  return _mm256_add_epi32(sum, _mm256_madd_epi16(w, _mm256_set1_epi32(x)));
+}
 
 // Products are summed in pairs of int16. A pair is at most 2 * (2^BITS - 1) * 127, so eight groups of 4-bit codes
-// (30,480), four of 5-bit ones (31,496) or two of 6-bit ones (32,004) fit before they must be widened.
+// (30,480), four of 5-bit ones (31,496) or two of 6-bit ones (32,004) fit before they must be widened. Blocks have
+// eight groups, those of 6-bit codes four.
 template <int BITS, int ZERO>
 struct BlockSum {
-  static constexpr int ROOM = BITS == 4 ? 8 : BITS == 5 ? 4 : 2;
-  __m256i narrow, wide;
+  static constexpr int ROOM = BITS == 4 ? 8 : BITS == 5 ? 4 : 2, PARTS = BITS == 4 ? 1 : 2;
+  __m256i narrow[PARTS];
   int32_t start;
-  void clear(int32_t activation_sum) {
-    narrow = wide = _mm256_setzero_si256();
-    start = -ZERO * activation_sum;
+  void clear(int32_t first) {
+    for (int i = 0; i < PARTS; ++i) narrow[i] = _mm256_setzero_si256();
+    start = first;
   }
   template <int GROUP>
   void add(Codes c, const int8_t* x) {
-    narrow = _mm256_add_epi16(narrow, _mm256_maddubs_epi16(c, broadcast4(x)));
-    asm volatile("" : "+x"(narrow)); // keeps gcc from computing all products first and spilling them
-    if constexpr ((GROUP + 1) % ROOM == 0) {
-      wide = _mm256_add_epi32(wide, widen(narrow));
-      narrow = _mm256_setzero_si256();
-    }
+    __m256i& sum = narrow[GROUP / ROOM];
+    sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(c, broadcast4(x)));
+    asm volatile("" : "+x"(sum)); // keeps gcc from computing all products first and spilling them
   }
-  I32xL value() const { return ZERO ? _mm256_add_epi32(wide, _mm256_set1_epi32(start)) : wide; }
+  I32xL value() const {
+    const __m256i wide = widened(_mm256_set1_epi16(1));
+    return ZERO ? _mm256_add_epi32(wide, _mm256_set1_epi32(start)) : wide;
+  }
+  // Half the start fits int16: 16 codes of zero point 32 start at 32 * 16 * 127 = 65,024 at most.
+  I32xL scaled(Scale scale, I32xL total) const {
+    total = _mm256_add_epi32(total, widened(scale));
+    if constexpr (ZERO)
+      total = _mm256_add_epi32(total, _mm256_madd_epi16(_mm256_set1_epi16((int16_t)(start / 2)), scale));
+    return total;
+  }
+
+ private:
+  __m256i widened(__m256i by) const {
+    __m256i wide = _mm256_madd_epi16(narrow[0], by);
+    if constexpr (PARTS > 1) wide = _mm256_add_epi32(wide, _mm256_madd_epi16(narrow[1], by));
+    return wide;
+  }
 };
 
-// maddubs saturates at 255 * 127 * 2, so 8-bit codes are taken as signed: 2 * 128 * 127 = 32,512 fits.
+// maddubs saturates at 255 * 127 * 2, so 8-bit codes are two of four bits.
 template <int ZERO>
 struct BlockSum<8, ZERO> {
-  static_assert(ZERO == 128, "8-bit codes are signed ones, xor 0x80");
-  __m256i wide;
-  void clear(int32_t) { wide = _mm256_setzero_si256(); }
+  __m256i low, high;
+  int32_t start;
+  void clear(int32_t first) {
+    low = high = _mm256_setzero_si256();
+    start = first;
+  }
   template <int GROUP>
   void add(Codes c, const int8_t* x) {
-    const __m256i q = _mm256_xor_si256(c, _mm256_set1_epi8((char)0x80));
-    wide = _mm256_add_epi32(wide, widen(_mm256_maddubs_epi16(_mm256_abs_epi8(q), _mm256_sign_epi8(broadcast4(x), q))));
-    asm volatile("" : "+x"(wide));
+    const __m256i four = broadcast4(x);
+    low = _mm256_add_epi16(low, _mm256_maddubs_epi16(bits<0>(c, 0x0f), four));
+    asm volatile("" : "+x"(low));
+    high = _mm256_add_epi16(high, _mm256_maddubs_epi16(bits<4>(c, 0x0f), four));
+    asm volatile("" : "+x"(high));
   }
-  I32xL value() const { return wide; }
+  I32xL value() const {
+    const __m256i wide =
+        _mm256_add_epi32(_mm256_madd_epi16(low, _mm256_set1_epi16(1)), _mm256_madd_epi16(high, _mm256_set1_epi16(16)));
+    return _mm256_add_epi32(wide, _mm256_set1_epi32(start));
+  }
 };
 
 static inline F32xL zeroL() { return _mm256_setzero_ps(); }
@@ -160,11 +201,3 @@ static inline F32xL fmaL(F32xL a, F32xL b, F32xL c) { return _mm256_fmadd_ps(a, 
 static inline F32xL fnmaL(F32xL a, F32xL b, F32xL c) { return _mm256_fnmadd_ps(a, b, c); }
 static inline F32xL to_floatL(I32xL a) { return _mm256_cvtepi32_ps(a); }
 static inline I32xL zeroI() { return _mm256_setzero_si256(); }
-static inline I32xL allI(int32_t x) { return _mm256_set1_epi32(x); }
-static inline I32xL addI(I32xL a, I32xL b) { return _mm256_add_epi32(a, b); }
-static inline I32xL mulI(I32xL a, I32xL b) { return _mm256_mullo_epi32(a, b); }
-static inline I32xL mulI_u8_i16(I32xL a, I32xL b) { return _mm256_madd_epi16(a, b); }
-static inline I32xL loadI_u8(const uint8_t* p) { return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)p)); }
-static inline I32xL loadI_i8(const int8_t* p) { return _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i*)p)); }
-// By asm: gcc takes a function that only calls its builtin for one without effect, and drops the calls.
-static inline void prefetch(const void* p) { asm volatile("prefetcht0 %0" ::"m"(*(const char*)p)); }

@@ -3,7 +3,9 @@
 
 constexpr int LANES = 16;                                                         // output rows a matmul register holds
 constexpr int ONE_COLUMNS = 1, FEW_TOKENS = 8, MANY_TOKENS = 6, MANY_COLUMNS = 2; // of matmul tiles
-constexpr int TILE_SUMS = 24; // sixteen-lane sums an attention tile keeps: 24 of 32 registers
+constexpr int FLOAT_ONE_COLUMNS = 4, FLOAT_TOKENS = 6, FLOAT_COLUMNS = 2;
+constexpr int SUMS_AT_ONCE = 8; // of sub-blocks that share lines
+constexpr int TILE_SUMS = 24;   // sixteen-lane sums an attention tile keeps: 24 of 32 registers
 // Converting halves takes a port from fma on Intel, none on Zen 4 (3 % there): attention tiles that share one
 // conversion.
 constexpr int64_t TILES_WORTH_EXPANDING = 8;
@@ -78,11 +80,22 @@ static inline Codes bits_up(Codes c, uint8_t mask) {
 }
 static inline Codes combine(Codes a, Codes b) { return _mm512_or_si512(a, b); }
 
+using Scale = I32xL;   // of a sub-block
+using Pairs = __m512i; // two int16 of each row
+static inline Scale load_scale_u8(const uint8_t* p) { return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i*)p)); }
+static inline Scale load_scale_i8(const int8_t* p) { return _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i*)p)); }
+static inline Pairs load_pairs_u8(const uint8_t* p) {
+  return _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i*)p));
+}
+static inline I32xL add_pair_products(I32xL sum, Pairs w, int32_t x) {
+  return _mm512_dpwssd_epi32(sum, w, _mm512_set1_epi32(x));
+}
+
 // The zero point is the accumulator's start: it costs nothing.
 template <int BITS, int ZERO>
 struct BlockSum {
   __m512i sum;
-  void clear(int32_t activation_sum) { sum = _mm512_set1_epi32(-ZERO * activation_sum); }
+  void clear(int32_t start) { sum = _mm512_set1_epi32(start); }
   template <int GROUP>
   void add(Codes c, const int8_t* x) {
     int32_t v;
@@ -90,6 +103,7 @@ struct BlockSum {
     sum = _mm512_dpbusd_epi32(sum, c, _mm512_set1_epi32(v));
   }
   I32xL value() const { return sum; }
+  I32xL scaled(Scale scale, I32xL total) const { return _mm512_add_epi32(total, _mm512_mullo_epi32(sum, scale)); }
 };
 
 static inline F32xL zeroL() { return _mm512_setzero_ps(); }
@@ -109,11 +123,3 @@ static inline F32xL fmaL(F32xL a, F32xL b, F32xL c) { return _mm512_fmadd_ps(a, 
 static inline F32xL fnmaL(F32xL a, F32xL b, F32xL c) { return _mm512_fnmadd_ps(a, b, c); }
 static inline F32xL to_floatL(I32xL a) { return _mm512_cvtepi32_ps(a); }
 static inline I32xL zeroI() { return _mm512_setzero_si512(); }
-static inline I32xL allI(int32_t x) { return _mm512_set1_epi32(x); }
-static inline I32xL addI(I32xL a, I32xL b) { return _mm512_add_epi32(a, b); }
-static inline I32xL mulI(I32xL a, I32xL b) { return _mm512_mullo_epi32(a, b); }
-static inline I32xL mulI_u8_i16(I32xL a, I32xL b) { return _mm512_madd_epi16(a, b); }
-static inline I32xL loadI_u8(const uint8_t* p) { return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i*)p)); }
-static inline I32xL loadI_i8(const int8_t* p) { return _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i*)p)); }
-// By asm: gcc takes a function that only calls its builtin for one without effect, and drops the calls.
-static inline void prefetch(const void* p) { asm volatile("prefetcht0 %0" ::"m"(*(const char*)p)); }

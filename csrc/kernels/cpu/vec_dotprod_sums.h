@@ -3,6 +3,8 @@
 
 // Tokens x columns of a matmul tile: two registers of sums and two of floats a token.
 constexpr int ONE_COLUMNS = 2, FEW_TOKENS = 4, MANY_TOKENS = 6, MANY_COLUMNS = 1;
+constexpr int FLOAT_ONE_COLUMNS = 4, FLOAT_TOKENS = 6, FLOAT_COLUMNS = 2;
+constexpr int SUMS_AT_ONCE = 4; // of sub-blocks that share lines
 
 // Codes of up to seven bits are signed as they are, and their zero point is the start of the sum; those of eight bits
 // lose it by the change of sign.
@@ -10,11 +12,12 @@ template <int BITS, int ZERO>
 struct BlockSum {
   static_assert(BITS < 8 || ZERO == 128, "8-bit codes are signed ones, xor 0x80");
   I32xL sum;
-  void clear(int32_t activation_sum) { sum = allI(BITS < 8 ? -ZERO * activation_sum : 0); }
+  void clear(int32_t start) { sum = allI(BITS < 8 ? start : 0); }
   template <int GROUP>
   void add(Codes c, const int8_t* x) {
     const int8x16_t four = broadcast4(x);
     sum = {vdotq_s32(sum.lo, signed_codes<BITS>(c.lo), four), vdotq_s32(sum.hi, signed_codes<BITS>(c.hi), four)};
   }
   I32xL value() const { return sum; }
+  I32xL scaled(Scale scale, I32xL total) const { return addI(total, mulI(value(), scale)); }
 };

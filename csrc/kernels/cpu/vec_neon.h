@@ -172,8 +172,18 @@ static inline I32xL allI(int32_t x) { return {vdupq_n_s32(x), vdupq_n_s32(x)}; }
 static inline I32xL zeroI() { return allI(0); }
 static inline I32xL addI(I32xL x, I32xL y) { return {vaddq_s32(x.lo, y.lo), vaddq_s32(x.hi, y.hi)}; }
 static inline I32xL mulI(I32xL x, I32xL y) { return {vmulq_s32(x.lo, y.lo), vmulq_s32(x.hi, y.hi)}; }
-static inline I32xL mulI_u8_i16(I32xL x, I32xL y) { return mulI(x, y); }
 static inline I32xL widen(int16x8_t x) { return {vmovl_s16(vget_low_s16(x)), vmovl_s16(vget_high_s16(x))}; }
-static inline I32xL loadI_u8(const uint8_t* p) { return widen(vreinterpretq_s16_u16(vmovl_u8(vld1_u8(p)))); }
-static inline I32xL loadI_i8(const int8_t* p) { return widen(vmovl_s8(vld1_s8(p))); }
-static inline void prefetch(const void* p) { asm volatile("prfm pldl1keep, %0" ::"Q"(*(const char*)p)); }
+
+using Scale = I32xL; // of a sub-block
+struct Pairs {       // two uint8 of each row
+  I32xL first, second;
+};
+static inline Scale load_scale_u8(const uint8_t* p) { return widen(vreinterpretq_s16_u16(vmovl_u8(vld1_u8(p)))); }
+static inline Scale load_scale_i8(const int8_t* p) { return widen(vmovl_s8(vld1_s8(p))); }
+static inline Pairs load_pairs_u8(const uint8_t* p) {
+  const uint8x8x2_t pairs = vld2_u8(p);
+  return {widen(vreinterpretq_s16_u16(vmovl_u8(pairs.val[0]))), widen(vreinterpretq_s16_u16(vmovl_u8(pairs.val[1])))};
+}
+static inline I32xL add_pair_products(I32xL sum, Pairs w, int32_t x) {
+  return addI(addI(sum, mulI(w.first, allI((int16_t)(x & 0xffff)))), mulI(w.second, allI(x >> 16)));
+}

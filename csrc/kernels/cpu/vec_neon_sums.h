@@ -3,6 +3,8 @@
 
 // Tokens x columns of a matmul tile: four registers of narrow sums and two of floats a token.
 constexpr int ONE_COLUMNS = 2, FEW_TOKENS = 4, MANY_TOKENS = 4, MANY_COLUMNS = 1;
+constexpr int FLOAT_ONE_COLUMNS = 4, FLOAT_TOKENS = 6, FLOAT_COLUMNS = 2;
+constexpr int SUMS_AT_ONCE = 4; // of sub-blocks that share lines
 
 // A product is at most (2^BITS - 1) * 127, so eight groups of 4-bit or 5-bit codes (31,496), four of 6-bit ones
 // (32,004: a whole sub-block) or two of 8-bit ones, taken as signed (32,512), fit before they must be widened.
@@ -12,9 +14,9 @@ struct BlockSum {
   int16x8_t rows01, rows23, rows45, rows67;
   I32xL wide;
 
-  void clear(int32_t activation_sum) {
+  void clear(int32_t start) {
     rows01 = rows23 = rows45 = rows67 = vdupq_n_s16(0);
-    wide = allI(BITS < 8 ? -ZERO * activation_sum : 0);
+    wide = allI(BITS < 8 ? start : 0);
   }
   template <int GROUP>
   void add(Codes c, const int8_t* x) {
@@ -33,4 +35,5 @@ struct BlockSum {
     return addI(wide, {vpaddq_s32(vpaddlq_s16(rows01), vpaddlq_s16(rows23)),
                        vpaddq_s32(vpaddlq_s16(rows45), vpaddlq_s16(rows67))});
   }
+  I32xL scaled(Scale scale, I32xL total) const { return addI(total, mulI(value(), scale)); }
 };

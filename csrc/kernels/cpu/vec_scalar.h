@@ -4,6 +4,8 @@
 
 constexpr int LANES = 16;                                                         // output rows a matmul register holds
 constexpr int ONE_COLUMNS = 1, FEW_TOKENS = 1, MANY_TOKENS = 1, MANY_COLUMNS = 1; // of matmul tiles
+constexpr int FLOAT_ONE_COLUMNS = 1, FLOAT_TOKENS = 1, FLOAT_COLUMNS = 1;
+constexpr int SUMS_AT_ONCE = 1;              // of sub-blocks that share lines
 constexpr int TILE_SUMS = 6;                 // sixteen-lane sums an attention tile keeps
 constexpr int64_t TILES_WORTH_EXPANDING = 2; // from here a block of the cache becomes floats once for all
 
@@ -212,20 +214,46 @@ static inline Codes combine(Codes a, Codes b) {
   return a;
 }
 
+using Scale = I32xL; // of a sub-block, int8 or uint8
+struct Pairs {       // two uint8 of each row
+  uint8_t v[16][2];
+};
+static inline Scale load_scale_u8(const uint8_t* p) {
+  Scale r;
+  EACH r.v[i] = p[i];
+  return r;
+}
+static inline Scale load_scale_i8(const int8_t* p) {
+  Scale r;
+  EACH r.v[i] = p[i];
+  return r;
+}
+static inline Pairs load_pairs_u8(const uint8_t* p) {
+  Pairs r;
+  memcpy(r.v, p, 32);
+  return r;
+}
+// x holds two int16, the first in its low half.
+static inline I32xL add_pair_products(I32xL sum, Pairs w, int32_t x) {
+  EACH sum.v[i] += w.v[i][0] * (int16_t)(x & 0xffff) + w.v[i][1] * (x >> 16);
+  return sum;
+}
+
 // Exact sum of (code - ZERO) * activation over one 32-block or 16-block, GROUP by group of four; BITS is the
-// width of a code. `activation_sum` is the sum of the activations of the block.
+// width of a code; it starts at -ZERO * sum of the activations of the block.
 template <int BITS, int ZERO>
 struct BlockSum {
-  int32_t v[16];
-  void clear(int32_t activation_sum) { EACH v[i] = -ZERO * activation_sum; }
+  I32xL sum;
+  void clear(int32_t start) { EACH sum.v[i] = start; }
   template <int GROUP>
   void add(Codes c, const int8_t* x) {
-    EACH for (int k = 0; k < 4; ++k) v[i] += (int32_t)c.v[i * 4 + k] * x[k];
+    EACH for (int k = 0; k < 4; ++k) sum.v[i] += (int32_t)c.v[i * 4 + k] * x[k];
   }
-  I32xL value() const {
-    I32xL r;
-    EACH r.v[i] = v[i];
-    return r;
+  I32xL value() const { return sum; }
+  // total + scale * sum
+  I32xL scaled(Scale scale, I32xL total) const {
+    EACH total.v[i] += scale.v[i] * sum.v[i];
+    return total;
   }
 };
 
@@ -294,30 +322,4 @@ static inline I32xL zeroI() {
   EACH r.v[i] = 0;
   return r;
 }
-static inline I32xL allI(int32_t x) {
-  I32xL r;
-  EACH r.v[i] = x;
-  return r;
-}
-static inline I32xL addI(I32xL a, I32xL b) {
-  EACH a.v[i] += b.v[i];
-  return a;
-}
-static inline I32xL mulI(I32xL a, I32xL b) {
-  EACH a.v[i] *= b.v[i];
-  return a;
-}
-// a in 0..255 and b in int16
-static inline I32xL mulI_u8_i16(I32xL a, I32xL b) { return mulI(a, b); }
-static inline I32xL loadI_u8(const uint8_t* p) {
-  I32xL r;
-  EACH r.v[i] = p[i];
-  return r;
-}
-static inline I32xL loadI_i8(const int8_t* p) {
-  I32xL r;
-  EACH r.v[i] = p[i];
-  return r;
-}
-static inline void prefetch(const void*) {}
 #undef EACH
