@@ -24,10 +24,27 @@ void bind_spec(py::module_& m) {
       .value("silu", Gate::silu, "x * sigmoid(x): SwiGLU")
       .value("gelu_tanh", Gate::gelu_tanh, "the tanh form of GELU: GeGLU");
 
+  py::enum_<RopeScaling>(m, "RopeScaling", "How rotary frequencies are slowed for long contexts.")
+      .value("linear", RopeScaling::linear, "all divided by rope_factor")
+      .value("yarn", RopeScaling::yarn,
+             "kept above rope_fast turns in rope_n_ctx, divided below rope_slow, a ramp between")
+      .value("llama3", RopeScaling::llama3, "the same with the ramp in the number of turns");
+  py::enum_<QKNorm>(m, "QKNorm", "RMS norms of queries and keys before the rotation.")
+      .value("none", QKNorm::none)
+      .value("per_head", QKNorm::per_head, "of each head by itself")
+      .value("whole", QKNorm::whole, "of all heads of a token together");
+
   py::class_<LayerSpec>(m, "LayerSpec", "How one layer differs from the others.")
       .def(py::init<>())
       .def_readwrite("rope_theta", &LayerSpec::rope_theta, "base of the rotary frequencies")
-      .def_readwrite("rope_factor", &LayerSpec::rope_factor, "positions are divided by it (linear scaling)")
+      .def_readwrite("rope_scaling", &LayerSpec::rope_scaling)
+      .def_readwrite("rope_factor", &LayerSpec::rope_factor, "what frequencies are divided by")
+      .def_readwrite("rope_n_ctx", &LayerSpec::rope_n_ctx, "context before scaling, of yarn and llama3")
+      .def_readwrite("rope_fast", &LayerSpec::rope_fast, "beta_fast of yarn, high_freq_factor of llama3")
+      .def_readwrite("rope_slow", &LayerSpec::rope_slow, "beta_slow of yarn, low_freq_factor of llama3")
+      .def_readwrite("rope_magnitude", &LayerSpec::rope_magnitude, "cos and sin are multiplied by it")
+      .def_readwrite("rope_log_magnitude", &LayerSpec::rope_log_magnitude, "and by 1 + this * ln(rope_factor)")
+      .def_readwrite("rotates", &LayerSpec::rotates, "False: positions are not told to this layer")
       .def_readwrite("window", &LayerSpec::window, "keys a query sees, itself included; 0 for all");
 
   py::class_<Spec>(m, "Spec",
@@ -43,12 +60,16 @@ void bind_spec(py::module_& m) {
       .def_readwrite("n_rot", &Spec::n_rot, "elements of a head that rotate")
       .def_readwrite("rope_pairs", &Spec::rope_pairs)
       .def_readwrite("gate", &Spec::gate)
-      .def_readwrite("qk_norm", &Spec::qk_norm, "RMS norm of each query and key head before the rotation")
+      .def_readwrite("qk_norm", &Spec::qk_norm)
+      .def_readwrite("pre_norms", &Spec::pre_norms, "RMS norm of what attention and the feed-forward read")
       .def_readwrite("post_norms", &Spec::post_norms, "RMS norm of what attention and the feed-forward add")
       .def_readwrite("norm_eps", &Spec::norm_eps)
       .def_readwrite("embedding_scale", &Spec::embedding_scale)
+      .def_readwrite("residual_scale", &Spec::residual_scale, "of what attention and the feed-forward add")
       .def_readwrite("attention_scale", &Spec::attention_scale, "of q . k, usually 1/sqrt(head_dim)")
       .def_readwrite("attention_soft_cap", &Spec::attention_soft_cap, "0 for none")
+      .def_readwrite("logit_scale", &Spec::logit_scale)
+      .def_readwrite("rope_divisors", &Spec::rope_divisors, "[n_rot / 2] of the frequencies, or empty")
       .def_readwrite("logit_soft_cap", &Spec::logit_soft_cap, "0 for none")
       .def_readwrite("layers", &Spec::layers, "one LayerSpec a layer; assign a whole list")
       .def_property_readonly("n_layers", &Spec::n_layers)

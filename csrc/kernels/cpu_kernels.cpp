@@ -1,6 +1,7 @@
 #include "kernels/cpu_kernels.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/errors.h"
 #include "base/exact_math.h"
@@ -53,7 +54,10 @@ void CpuKernels::norm(const Batch& batch, Rows<const float> x, const Norm& norm,
   const Rows<float> y = h.reset(x.rows, x.cols);
   const unsigned forms = forms_of(next);
   each_row(batch, x.rows, [&](int64_t i) {
-    require_finite(table_.rms_norm(x[i], norm.weight.data(), norm.eps, x.cols, y[i]));
+    if (norm.weight.empty())
+      std::memcpy(y[i], x[i], (size_t)x.cols * 4);
+    else
+      require_finite(table_.rms_norm(x[i], norm.weight.data(), norm.eps, x.cols, y[i]));
     quantize_row(h, forms, i);
   });
 }
@@ -101,12 +105,23 @@ void CpuKernels::head_norm(const Batch& batch, Rows<float> heads, int64_t head_d
   });
 }
 
-void CpuKernels::rope_angles(const Batch& batch, const std::vector<double>& inverse_frequencies, RopeAngles angles) {
+void CpuKernels::add_bias(const Batch& batch, const std::vector<float>& bias, Rows<float> y) {
+  if (bias.empty()) return;
+  each_row(batch, y.rows, [&](int64_t i) { table_.add(bias.data(), y.cols, y[i]); });
+}
+
+void CpuKernels::scale(const Batch& batch, float factor, Rows<float> y) {
+  if (factor == 1.0f) return;
+  each_row(batch, y.rows, [&](int64_t i) { table_.multiply(factor, y.cols, y[i]); });
+}
+
+void CpuKernels::rope_angles(const Batch& batch, const std::vector<double>& inverse_frequencies, double magnitude,
+                             RopeAngles angles) {
   each_row(batch, angles.cos.rows, [&](int64_t i) {
     for (size_t c = 0; c < inverse_frequencies.size(); ++c) {
       const double angle = (double)batch.positions[(size_t)i] * inverse_frequencies[c];
-      angles.cos[i][c] = (float)exact_cos(angle);
-      angles.sin[i][c] = (float)exact_sin(angle);
+      angles.cos[i][c] = (float)(exact_cos(angle) * magnitude);
+      angles.sin[i][c] = (float)(exact_sin(angle) * magnitude);
     }
   });
 }

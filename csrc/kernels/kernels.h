@@ -51,14 +51,19 @@ class Kernels {
 
   /// x [T, D] = table[token id] * scale
   virtual void embed(const Matrix& table, const Batch& batch, float scale, Rows<float> x) = 0;
-  /// h = norm(x), in the forms that `next` multiplies with
+  /// h = norm(x), or x where the norm has no weight, in the forms that `next` multiplies with
   virtual void norm(const Batch& batch, Rows<const float> x, const Norm& norm, const Linear& next, Hidden& h) = 0;
   /// y [T, N] = h w^T
   virtual void matmul(const Batch& batch, const Hidden& h, const Linear& w, Rows<float> y) = 0;
   /// Each head of `heads` [T, n * head_dim] normed by itself, in place
   virtual void head_norm(const Batch& batch, Rows<float> heads, int64_t head_dim, const Norm& norm) = 0;
-  /// angles of each row for inverse frequencies [n_rot / 2]; in double, rounded once
-  virtual void rope_angles(const Batch& batch, const std::vector<double>& inverse_frequencies, RopeAngles angles) = 0;
+  /// y [T, N] += bias [N]; an empty bias stands for none
+  virtual void add_bias(const Batch& batch, const std::vector<float>& bias, Rows<float> y) = 0;
+  /// y *= factor
+  virtual void scale(const Batch& batch, float factor, Rows<float> y) = 0;
+  /// cos and sin times `magnitude` of each row's angles for inverse frequencies [n_rot / 2]; in double, rounded once
+  virtual void rope_angles(const Batch& batch, const std::vector<double>& inverse_frequencies, double magnitude,
+                           RopeAngles angles) = 0;
   /// Rotates each head of `heads` [T, n * head_dim] in place
   virtual void rope(const Batch& batch, RopePairs pairs, const RopeAngles& angles, int64_t head_dim,
                     Rows<float> heads) = 0;

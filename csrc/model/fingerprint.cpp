@@ -36,15 +36,22 @@ void Fingerprint::add(const Spec& s) {
     std::snprintf(digits, sizeof digits, "%.17g;", x);
     text += digits;
   };
-  for (int64_t n : {s.n_ctx, s.vocab_size, s.hidden_size, s.ffn_size, s.n_heads, s.n_kv_heads, s.head_dim, s.n_rot,
-                    (int64_t)s.rope_pairs, (int64_t)s.gate, (int64_t)s.qk_norm, (int64_t)s.post_norms}) {
+  for (int64_t n :
+       {s.n_ctx, s.vocab_size, s.hidden_size, s.ffn_size, s.n_heads, s.n_kv_heads, s.head_dim, s.n_rot,
+        (int64_t)s.rope_pairs, (int64_t)s.gate, (int64_t)s.qk_norm, (int64_t)s.pre_norms, (int64_t)s.post_norms}) {
     number((double)n);
   }
-  for (double x : {s.norm_eps, s.embedding_scale, s.attention_scale, s.attention_soft_cap, s.logit_soft_cap}) number(x);
+  for (double x : {s.norm_eps, s.embedding_scale, s.residual_scale, s.attention_scale, s.attention_soft_cap,
+                   s.logit_scale, s.logit_soft_cap}) {
+    number(x);
+  }
+  for (float x : s.rope_divisors) number(x);
   for (const LayerSpec& layer : s.layers) {
-    number(layer.rope_theta);
-    number(layer.rope_factor);
-    number((double)layer.window);
+    for (double x : {layer.rope_theta, (double)layer.rope_scaling, layer.rope_factor, (double)layer.rope_n_ctx,
+                     layer.rope_fast, layer.rope_slow, layer.rope_magnitude, layer.rope_log_magnitude,
+                     (double)layer.rotates, (double)layer.window}) {
+      number(x);
+    }
   }
   add(reinterpret_cast<const uint8_t*>(text.data()), (int64_t)text.size());
 }

@@ -8,8 +8,8 @@ void forward(const Model& model, Kernels& k, const Batch& batch, Workspace& w) {
   w.resize(batch.size());
 
   k.embed(model.weights.embedding, batch, (float)spec.embedding_scale, w.x); // x      [T, D]
-  for (size_t i = 0; i < model.inverse_frequencies.size(); ++i) {
-    k.rope_angles(batch, model.inverse_frequencies[i], w.angles[i]);
+  for (size_t i = 0; i < model.rotations.size(); ++i) {
+    k.rope_angles(batch, model.rotations[i].inverse_frequencies, model.rotations[i].magnitude, w.angles[i]);
   }
   for (int64_t i = 0; i < spec.n_layers(); ++i) {
     const Layer& layer = model.weights.layers[(size_t)i];
@@ -17,19 +17,30 @@ void forward(const Model& model, Kernels& k, const Batch& batch, Workspace& w) {
 
     k.norm(batch, w.x, {layer.attn_norm, eps}, layer.qkv, w.h); // h      [T, D], quantised once for q, k, v
     k.matmul(batch, w.h, layer.qkv, w.qkv);                     // q|k|v  [T, (H + 2G) d]
-    if (spec.qk_norm) k.head_norm(batch, w.q, spec.head_dim, {layer.q_norm, eps});
-    if (spec.qk_norm) k.head_norm(batch, w.k, spec.head_dim, {layer.k_norm, eps});
-    k.rope(batch, spec.rope_pairs, angles, spec.head_dim, w.q);
-    k.rope(batch, spec.rope_pairs, angles, spec.head_dim, w.k);
-    k.store(batch, i, w.k, w.v);                                  // into paged blocks
-    k.attention(batch, i, layer.attention, w.q, layer.o, w.a);    // a      [T, H d]
-    k.matmul(batch, w.a, layer.o, w.y);                           // y      [T, D]
+    k.add_bias(batch, layer.qkv_bias, w.qkv);
+    if (spec.qk_norm != QKNorm::none) {
+      const bool whole = spec.qk_norm == QKNorm::whole;
+      k.head_norm(batch, w.q, whole ? spec.q_size() : spec.head_dim, {layer.q_norm, eps});
+      k.head_norm(batch, w.k, whole ? spec.kv_size() : spec.head_dim, {layer.k_norm, eps});
+    }
+    if (spec.layers[(size_t)i].rotates) {
+      k.rope(batch, spec.rope_pairs, angles, spec.head_dim, w.q);
+      k.rope(batch, spec.rope_pairs, angles, spec.head_dim, w.k);
+    }
+    k.store(batch, i, w.k, w.v);                               // into paged blocks
+    k.attention(batch, i, layer.attention, w.q, layer.o, w.a); // a      [T, H d]
+    k.matmul(batch, w.a, layer.o, w.y);                        // y      [T, D]
+    k.add_bias(batch, layer.o_bias, w.y);
+    k.scale(batch, (float)spec.residual_scale, w.y);
     k.add_residual(batch, w.y, {layer.attn_post_norm, eps}, w.x); // x += norm(y), or y
 
     k.norm(batch, w.x, {layer.ffn_norm, eps}, layer.gate_up, w.h);
-    k.matmul(batch, w.h, layer.gate_up, w.gate_up);                   // [T, 2F]
+    k.matmul(batch, w.h, layer.gate_up, w.gate_up); // [T, 2F]
+    k.add_bias(batch, layer.gate_up_bias, w.gate_up);
     k.gated_activation(batch, spec.gate, w.gate_up, layer.down, w.f); // f      [T, F]
     k.matmul(batch, w.f, layer.down, w.y);
+    k.add_bias(batch, layer.down_bias, w.y);
+    k.scale(batch, (float)spec.residual_scale, w.y);
     k.add_residual(batch, w.y, {layer.ffn_post_norm, eps}, w.x);
   }
 }
@@ -38,6 +49,7 @@ void project_logits(const Model& model, Kernels& k, const Batch& batch, Rows<con
                     Rows<float> logits) {
   k.norm(batch, x, {model.weights.final_norm, (float)model.spec.norm_eps}, model.weights.lm_head, w.h);
   k.matmul(batch, w.h, model.weights.lm_head, logits);
+  k.scale(batch, (float)model.spec.logit_scale, logits);
   if (model.spec.logit_soft_cap != 0.0) k.soft_cap(batch, (float)model.spec.logit_soft_cap, logits);
 }
 

@@ -22,8 +22,9 @@ struct TensorSource {
 };
 
 /// Roles: "embedding", "lm_head" (absent if tied), "final_norm", "rope_factors" (optional), and for each layer
-/// "layers.3.attn_norm", ".q", ".k", ".v", ".o", ".ffn_norm", ".gate", ".up", ".down", and where the spec has them
-/// ".q_norm", ".k_norm", ".attn_post_norm", ".ffn_post_norm".
+/// "layers.3.q", ".k", ".v" or ".qkv" in one, ".o", ".gate", ".up" or ".gate_up" in one, ".down", biases of any of
+/// these as ".q_bias", and where the spec has them ".attn_norm", ".ffn_norm", ".q_norm", ".k_norm",
+/// ".attn_post_norm", ".ffn_post_norm".
 using TensorSources = std::map<std::string, TensorSource>;
 
 /// `header`, if not null, is the file that spec and sources were read from: `path` must still lead to it.

@@ -17,10 +17,11 @@ namespace nextoken {
 /// Norm weights are kept as float, [hidden_size] or, for q and k, [head_dim]. Absent ones are empty.
 struct Layer {
   std::vector<float> attn_norm, attn_post_norm, ffn_norm, ffn_post_norm, q_norm, k_norm;
-  Matrix wq, wk, wv, wo, w_gate, w_up, w_down;
-  Linear qkv, o, gate_up, down; // the matrices above, as the pass multiplies them
+  std::vector<float> qkv_bias, o_bias, gate_up_bias, down_bias; // as long as what they are added to, or empty
+  Matrix wq, wk, wv, wqkv, wo, w_gate, w_up, w_gate_up, w_down; // wqkv, w_gate_up: of files that have them in one
+  Linear qkv, o, gate_up, down;                                 // the matrices above, as the pass multiplies them
   AttentionSpec attention;
-  size_t rotation = 0; // index into the model's inverse frequencies
+  size_t rotation = 0; // index into the model's rotations
 };
 
 struct Weights {
@@ -32,11 +33,17 @@ struct Weights {
   Buffer storage; // every panel of the model
 };
 
+/// A way of telling positions to queries and keys that some layers share.
+struct Rotation {
+  std::vector<double> inverse_frequencies; // [n_rot / 2]
+  double magnitude;
+};
+
 struct Model {
   Spec spec;
   Weights weights;
-  std::vector<std::vector<double>> inverse_frequencies; // of each different rotation [n_rot / 2]
-  std::string fingerprint;                              // of spec and weights, 32 hex digits
+  std::vector<Rotation> rotations;
+  std::string fingerprint; // of spec and weights, 32 hex digits
   std::unique_ptr<ThreadPool> pool;
   std::unique_ptr<Kernels> kernels;
   Workspace workspace; // of the pass that has its turn

@@ -167,7 +167,7 @@ void run_pass(Model& model, const std::vector<SequenceStep>& steps, Logits logit
   while (rows < std::min(total, CHUNK_ROWS)) rows *= 2;
   if (model.workspace.max_rows < rows) {
     model.workspace = Workspace(); // gives the smaller one back first
-    model.workspace = Workspace(model.spec, rows, (int64_t)model.inverse_frequencies.size());
+    model.workspace = Workspace(model.spec, rows, (int64_t)model.rotations.size());
   }
 
   Kernels& kernels = profiled ? static_cast<Kernels&>(*profiled) : *model.kernels;

@@ -67,9 +67,19 @@ void ProfiledKernels::head_norm(const Batch& batch, Rows<float> heads, int64_t h
   recording_.lap(Op::rope);
 }
 
-void ProfiledKernels::rope_angles(const Batch& batch, const std::vector<double>& inverse_frequencies,
+void ProfiledKernels::add_bias(const Batch& batch, const std::vector<float>& bias, Rows<float> y) {
+  inner_.add_bias(batch, bias, y);
+  recording_.lap(Op::rest);
+}
+
+void ProfiledKernels::scale(const Batch& batch, float factor, Rows<float> y) {
+  inner_.scale(batch, factor, y);
+  recording_.lap(Op::rest);
+}
+
+void ProfiledKernels::rope_angles(const Batch& batch, const std::vector<double>& inverse_frequencies, double magnitude,
                                   RopeAngles angles) {
-  inner_.rope_angles(batch, inverse_frequencies, angles);
+  inner_.rope_angles(batch, inverse_frequencies, magnitude, angles);
   recording_.lap(Op::rope);
 }
 

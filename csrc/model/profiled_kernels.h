@@ -16,7 +16,10 @@ class ProfiledKernels : public Kernels {
   void norm(const Batch& batch, Rows<const float> x, const Norm& norm, const Linear& next, Hidden& h) override;
   void matmul(const Batch& batch, const Hidden& h, const Linear& w, Rows<float> y) override;
   void head_norm(const Batch& batch, Rows<float> heads, int64_t head_dim, const Norm& norm) override;
-  void rope_angles(const Batch& batch, const std::vector<double>& inverse_frequencies, RopeAngles angles) override;
+  void add_bias(const Batch& batch, const std::vector<float>& bias, Rows<float> y) override;
+  void scale(const Batch& batch, float factor, Rows<float> y) override;
+  void rope_angles(const Batch& batch, const std::vector<double>& inverse_frequencies, double magnitude,
+                   RopeAngles angles) override;
   void rope(const Batch& batch, RopePairs pairs, const RopeAngles& angles, int64_t head_dim,
             Rows<float> heads) override;
   void store(const Batch& batch, int64_t layer, Rows<const float> k, Rows<const float> v) override;

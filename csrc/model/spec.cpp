@@ -57,12 +57,27 @@ void validate(const Spec& s) {
           "must be even and at most head_dim, " + std::to_string(s.head_dim) + ", not " + std::to_string(s.n_rot));
   require_positive(s.norm_eps, "norm_eps");
   require_positive(s.embedding_scale, "embedding_scale");
+  require_positive(s.residual_scale, "residual_scale");
+  require_positive(s.logit_scale, "logit_scale");
   require_positive(s.attention_scale, "attention_scale");
   require_cap(s.attention_soft_cap, "attention_soft_cap");
   require_cap(s.logit_soft_cap, "logit_soft_cap");
+  require(s.rope_divisors.empty() || (int64_t)s.rope_divisors.size() == s.n_rot / 2, "rope_divisors",
+          "must be " + std::to_string(s.n_rot / 2) + " numbers, not " + std::to_string(s.rope_divisors.size()));
+  for (float divisor : s.rope_divisors) require_from(LEAST_ROPE_DIVISOR, divisor, "rope_divisors");
   for (const LayerSpec& layer : s.layers) {
     require_from(1.0, layer.rope_theta, "rope_theta");
     require_from(LEAST_ROPE_FACTOR, layer.rope_factor, "rope_factor");
+    require_positive(layer.rope_magnitude, "rope_magnitude");
+    require(layer.rope_log_magnitude >= 0 && layer.rope_log_magnitude <= 1024, "rope_log_magnitude",
+            "must be from 0 to 1024, not " + text(layer.rope_log_magnitude));
+    if (layer.rope_scaling != RopeScaling::linear) {
+      require_count(layer.rope_n_ctx, int64_t{1} << 32, "rope_n_ctx");
+      require_positive(layer.rope_slow, "rope_slow");
+      require(layer.rope_fast > layer.rope_slow && layer.rope_fast <= FLT_MAX, "rope_fast",
+              "must be larger than rope_slow, not " + text(layer.rope_fast));
+      require(layer.rope_theta > 1.0, "rope_theta", "must be above 1 to be scaled by frequency");
+    }
     require(layer.window >= 0, "window", "must not be negative");
   }
 }

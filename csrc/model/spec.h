@@ -12,10 +12,26 @@ namespace nextoken {
 constexpr double LEAST_ROPE_FACTOR = 1.0 / 1024;
 constexpr float LEAST_ROPE_DIVISOR = 1.0f / 8; // of single frequencies, given as a tensor
 
+/// How rotary frequencies are slowed for contexts longer than the trained one.
+enum class RopeScaling {
+  linear, // all divided by the factor
+  yarn,   // those of fewer turns in the trained context than `slow` divided, more than `fast` kept. arXiv:2309.00071
+  llama3, // the same idea between wavelengths n_ctx / slow and n_ctx / fast. arXiv:2407.21783
+};
+
+/// RMS norms of queries and keys before the rotation: over each head, or over all heads of a token together.
+enum class QKNorm { none, per_head, whole };
+
 struct LayerSpec {
   double rope_theta = 10000.0; // base of the rotary frequencies
-  double rope_factor = 1.0;    // linear scaling: positions are divided by it
-  int64_t window = 0;          // keys a query sees, itself included; 0 for all
+  RopeScaling rope_scaling = RopeScaling::linear;
+  double rope_factor = 1.0;
+  int64_t rope_n_ctx = 0;                   // context before scaling, of yarn and llama3
+  double rope_fast = 32.0, rope_slow = 1.0; // of yarn and llama3
+  double rope_magnitude = 1.0;              // cos and sin are multiplied by it...
+  double rope_log_magnitude = 0.0;          // ...and by 1 + this * ln(rope_factor); 0.1 for yarn
+  bool rotates = true;                      // false: positions are not told to this layer
+  int64_t window = 0;                       // keys a query sees, itself included; 0 for all
 };
 
 struct Spec {
@@ -29,13 +45,17 @@ struct Spec {
   int64_t n_rot = 0; // elements of a head that rotate
   RopePairs rope_pairs = RopePairs::adjacent;
   Gate gate = Gate::silu;
-  bool qk_norm = false;    // RMS norm of each query and key head before the rotation
+  QKNorm qk_norm = QKNorm::none;
+  bool pre_norms = true;   // RMS norm of what attention and the feed-forward read
   bool post_norms = false; // RMS norm of what attention and the feed-forward add
   double norm_eps = 1e-5;
   double embedding_scale = 1.0;
+  double residual_scale = 1.0;  // of what attention and the feed-forward add
   double attention_scale = 0.0; // of q . k; usually 1/sqrt(head_dim)
   double attention_soft_cap = 0.0;
+  double logit_scale = 1.0;
   double logit_soft_cap = 0.0;
+  std::vector<float> rope_divisors; // [n_rot / 2] of the frequencies, or empty; the file may have them as a tensor
   std::vector<LayerSpec> layers;
 
   int64_t n_layers() const { return (int64_t)layers.size(); }

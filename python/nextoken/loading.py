@@ -101,7 +101,7 @@ def load(
     path, name = find(model, progress, cancel)
     file = open_gguf(path)
     try:
-        layout = plan(file, allow_unused=allow_unused)
+        layout = plan(file, asked, allow_unused=allow_unused)
         trained: int = layout.spec.n_ctx
         if asked is not None and asked > trained:
             log.warning("n_ctx=%d is beyond the %d positions that %s was trained for", asked, trained, name)

@@ -147,7 +147,7 @@ def test_a_missing_architecture_is_named(tmp_path: Path) -> None:
 
 
 def test_an_unknown_architecture_lists_the_known_and_is_cut_short(tmp_path: Path) -> None:
-    with pytest.raises(errors.UnsupportedModelError, match="gemma3, llama") as caught:
+    with pytest.raises(errors.UnsupportedModelError, match="gemma3, granite, llama") as caught:
         llama_with(tmp_path, metadata={"general.architecture": "x" * 2**20})
     assert len(str(caught.value)) < 300 + len(str(tmp_path))
 
@@ -157,7 +157,7 @@ def test_an_unknown_architecture_lists_the_known_and_is_cut_short(tmp_path: Path
     [
         ("llama.expert_count", 8),
         ("llama.attention.sliding_window", 4096),
-        ("llama.rope.scaling.type", "yarn"),
+        ("llama.rope.scaling.type", "longrope"),
         ("llama.rope.scaling.attn_factor", 1.5),
         ("llama.rope.scale_linear", 4.0),
     ],
@@ -213,7 +213,7 @@ def test_a_missing_tensor_of_no_layer_is_named(tmp_path: Path, name: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "name", ["blk.0.attn_q.bias", "blk.2.attn_q.weight", "blk.0.attn_q_norm.weight", "x"]
+    "name", ["blk.0.attn_q.scale", "blk.2.attn_q.weight", "blk.0.attn_q_norm.weight", "x"]
 )
 def test_a_tensor_that_is_not_applied_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(errors.UnsupportedModelError, match=name):
@@ -248,7 +248,7 @@ def test_what_is_unknown_is_left_out_where_the_user_says_so(
     [
         ({"llama.attention.sliding_window": 16}, {}),
         ({"llama.attn_logit_softcapping": 50.0}, {}),
-        ({}, {"blk.0.attn_q.bias": (np.ones(64, "<f4"), "F32", (64,))}),
+        ({}, {"output_norm.bias": (np.ones(64, "<f4"), "F32", (64,))}),
     ],
 )
 def test_what_is_known_to_change_the_answers_is_never_left_out(
@@ -262,3 +262,27 @@ def test_what_is_known_to_change_the_answers_is_never_left_out(
 def test_the_head_is_the_embedding_unless_the_file_has_one(tmp_path: Path) -> None:
     assert "lm_head" not in llama_with(tmp_path).tensors
     assert llama_with(tmp_path, tied=False).tensors["lm_head"].name == "output.weight"
+
+
+def test_an_unknown_architecture_whose_tensors_are_known_says_so(tmp_path: Path) -> None:
+    with pytest.raises(errors.UnsupportedModelError, match="are named like those of gemma3$"):
+        plan_of(tiny_gemma3(tmp_path / "m.gguf", metadata={"general.architecture": "gemma-like"}))
+
+
+def test_q_k_v_in_one_matrix_take_the_place_of_three(tmp_path: Path) -> None:
+    one = {"blk.0.attn_qkv.weight": (np.ones(64 * 128, "<f4"), "F32", (64, 128))}
+    names = ("attn_q", "attn_k", "attn_v")
+    roles = llama_with(tmp_path, tensors=one | {f"blk.0.{name}.weight": None for name in names}).tensors
+    assert roles["layers.0.qkv"].name == "blk.0.attn_qkv.weight"
+    assert "layers.0.q" not in roles
+    assert "layers.1.q" in roles
+
+
+def test_the_frequencies_of_phi3_follow_the_context(tmp_path: Path) -> None:
+    from tests.families.tiny import FAMILIES, write
+
+    path = write(tmp_path / "m.gguf", FAMILIES["phi3-long"])
+    with open_gguf(path) as file:
+        names = {n: plan(file, n).tensors["rope_factors"].name for n in (None, 128, 129)}
+    long, short = "rope_factors_long.weight", "rope_factors_short.weight"
+    assert names == {None: long, 128: short, 129: long}

@@ -312,20 +312,140 @@ class Gate:
     @property
     def value(self) -> int: ...
 
+class RopeScaling:
+    """
+    How rotary frequencies are slowed for long contexts.
+
+    Members:
+
+      linear : all divided by rope_factor
+
+      yarn : kept above rope_fast turns in rope_n_ctx, divided below rope_slow, a ramp between
+
+      llama3 : the same with the ramp in the number of turns
+    """
+
+    __members__: typing.ClassVar[dict[str, RopeScaling]]
+    linear: typing.ClassVar[RopeScaling]
+    llama3: typing.ClassVar[RopeScaling]
+    yarn: typing.ClassVar[RopeScaling]
+
+    @typing.overload
+    def __eq__(self, other: RopeScaling) -> bool: ...
+    @typing.overload
+    def __eq__(self, other: typing.Any) -> bool: ...
+    def __getstate__(self) -> int: ...
+    def __hash__(self) -> int: ...
+    def __index__(self) -> int: ...
+    def __init__(self, value: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    def __int__(self) -> int: ...
+    @typing.overload
+    def __ne__(self, other: RopeScaling) -> bool: ...
+    @typing.overload
+    def __ne__(self, other: typing.Any) -> bool: ...
+    def __repr__(self) -> str: ...
+    def __setstate__(self, state: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    def __str__(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def value(self) -> int: ...
+
+class QKNorm:
+    """
+    RMS norms of queries and keys before the rotation.
+
+    Members:
+
+      none
+
+      per_head : of each head by itself
+
+      whole : of all heads of a token together
+    """
+
+    __members__: typing.ClassVar[dict[str, QKNorm]]
+    none: typing.ClassVar[QKNorm]
+    per_head: typing.ClassVar[QKNorm]
+    whole: typing.ClassVar[QKNorm]
+
+    @typing.overload
+    def __eq__(self, other: QKNorm) -> bool: ...
+    @typing.overload
+    def __eq__(self, other: typing.Any) -> bool: ...
+    def __getstate__(self) -> int: ...
+    def __hash__(self) -> int: ...
+    def __index__(self) -> int: ...
+    def __init__(self, value: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    def __int__(self) -> int: ...
+    @typing.overload
+    def __ne__(self, other: QKNorm) -> bool: ...
+    @typing.overload
+    def __ne__(self, other: typing.Any) -> bool: ...
+    def __repr__(self) -> str: ...
+    def __setstate__(self, state: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    def __str__(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def value(self) -> int: ...
+
 class LayerSpec:
     """
     How one layer differs from the others.
     """
 
+    rope_scaling: RopeScaling
+
     def __init__(self) -> None: ...
     @property
     def rope_factor(self) -> float:
         """
-        positions are divided by it (linear scaling)
+        what frequencies are divided by
         """
 
     @rope_factor.setter
     def rope_factor(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
+    def rope_fast(self) -> float:
+        """
+        beta_fast of yarn, high_freq_factor of llama3
+        """
+
+    @rope_fast.setter
+    def rope_fast(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
+    def rope_log_magnitude(self) -> float:
+        """
+        and by 1 + this * ln(rope_factor)
+        """
+
+    @rope_log_magnitude.setter
+    def rope_log_magnitude(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
+    def rope_magnitude(self) -> float:
+        """
+        cos and sin are multiplied by it
+        """
+
+    @rope_magnitude.setter
+    def rope_magnitude(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
+    def rope_n_ctx(self) -> int:
+        """
+        context before scaling, of yarn and llama3
+        """
+
+    @rope_n_ctx.setter
+    def rope_n_ctx(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def rope_slow(self) -> float:
+        """
+        beta_slow of yarn, low_freq_factor of llama3
+        """
+
+    @rope_slow.setter
+    def rope_slow(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
     @property
     def rope_theta(self) -> float:
         """
@@ -334,6 +454,14 @@ class LayerSpec:
 
     @rope_theta.setter
     def rope_theta(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
+    def rotates(self) -> bool:
+        """
+        False: positions are not told to this layer
+        """
+
+    @rotates.setter
+    def rotates(self, arg0: bool) -> None: ...
     @property
     def window(self) -> int:
         """
@@ -349,6 +477,7 @@ class Spec:
     """
 
     gate: Gate
+    qk_norm: QKNorm
     rope_pairs: RopePairs
 
     def __init__(self) -> None: ...
@@ -403,6 +532,10 @@ class Spec:
     @layers.setter
     def layers(self, arg0: collections.abc.Sequence[LayerSpec]) -> None: ...
     @property
+    def logit_scale(self) -> float: ...
+    @logit_scale.setter
+    def logit_scale(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
     def logit_soft_cap(self) -> float:
         """
         0 for none
@@ -449,13 +582,29 @@ class Spec:
     @post_norms.setter
     def post_norms(self, arg0: bool) -> None: ...
     @property
-    def qk_norm(self) -> bool:
+    def pre_norms(self) -> bool:
         """
-        RMS norm of each query and key head before the rotation
+        RMS norm of what attention and the feed-forward read
         """
 
-    @qk_norm.setter
-    def qk_norm(self, arg0: bool) -> None: ...
+    @pre_norms.setter
+    def pre_norms(self, arg0: bool) -> None: ...
+    @property
+    def residual_scale(self) -> float:
+        """
+        of what attention and the feed-forward add
+        """
+
+    @residual_scale.setter
+    def residual_scale(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
+    def rope_divisors(self) -> list[float]:
+        """
+        [n_rot / 2] of the frequencies, or empty
+        """
+
+    @rope_divisors.setter
+    def rope_divisors(self, arg0: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex]) -> None: ...
     @property
     def vocab_size(self) -> int: ...
     @vocab_size.setter

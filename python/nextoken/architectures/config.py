@@ -37,9 +37,16 @@ class Config:
     ModelFormatError that names the key.
     """
 
-    def __init__(self, checkpoint: GGUFCheckpoint) -> None:
+    def __init__(self, checkpoint: GGUFCheckpoint, n_ctx: int | None = None) -> None:
         self._checkpoint = checkpoint
+        self._n_ctx = n_ctx
         self._read: set[str] = set()
+        self.roles: dict[str, str] = {}  # chosen by this file's hyper-parameters, beside the family's
+        self.spare: set[str] = set()  # tensors for another n_ctx
+
+    def n_ctx(self, trained: int) -> int:
+        """The context the model is loaded for."""
+        return trained if self._n_ctx is None else self._n_ctx
 
     def integer(self, name: str, default: int | None = None, *, lo: int = 0, hi: int | None = None) -> int:
         """An integer with lo <= value <= hi."""
@@ -59,6 +66,10 @@ class Config:
         """A finite float above zero; 0.0, which stands for no cap, if it is missing."""
         return self._checkpoint.get_float(self._key(name), 0.0, above=0.0)
 
+    def boolean(self, name: str, default: bool) -> bool:
+        """True or false."""
+        return self._checkpoint.get_bool(self._key(name), default)
+
     def choice(self, name: str, choices: Sequence[str], default: str) -> str:
         """One of the strings in `choices`; UnsupportedModelError, naming the key, for another."""
         key = self._key(name)
@@ -73,6 +84,18 @@ class Config:
         """How many rows a matrix has."""
         shape = self._checkpoint.need_tensor(tensor).shape
         return shape[1] if len(shape) > 1 else 1
+
+    def has_tensor(self, name: str) -> bool:
+        """Whether the file has that tensor."""
+        return name in self._checkpoint.tensors
+
+    def plays(self, role: str, tensor: str) -> None:
+        """Give a role to a tensor that the family's list can not name."""
+        self.roles[role] = tensor
+
+    def spares(self, *tensors: str) -> None:
+        """Tensors that may stay unused."""
+        self.spare.update(tensors)
 
     def unread(self) -> list[str]:
         """Names of hyper-parameters in the file that no one has asked for."""

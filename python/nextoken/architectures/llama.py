@@ -1,10 +1,13 @@
-"""Llama: RMSNorm, rotary positions, grouped-query attention, SwiGLU. arXiv:2302.13971, arXiv:2307.09288"""
+"""Llama: RMSNorm, rotary positions, grouped-query attention, SwiGLU. arXiv:2302.13971, arXiv:2407.21783
+
+Mistral files say "llama" too. Most families are this one with a difference.
+"""
 
 from __future__ import annotations
 
 import math
 
-from nextoken._native import Gate, LayerSpec, RopePairs, Spec
+from nextoken._native import Gate, LayerSpec, RopePairs, RopeScaling, Spec
 from nextoken.architectures.config import Config
 from nextoken.architectures.registry import register
 
@@ -23,20 +26,23 @@ ROLES = {
     "up": "blk.{i}.ffn_up.weight",
     "down": "blk.{i}.ffn_down.weight",
 }
-OPTIONAL = frozenset({"lm_head", "rope_factors"})  # a tied head; files without frequency factors
+BIASES = {
+    "q_bias": "blk.{i}.attn_q.bias",
+    "k_bias": "blk.{i}.attn_k.bias",
+    "v_bias": "blk.{i}.attn_v.bias",
+    "o_bias": "blk.{i}.attn_output.bias",
+    "gate_bias": "blk.{i}.ffn_gate.bias",
+    "up_bias": "blk.{i}.ffn_up.bias",
+    "down_bias": "blk.{i}.ffn_down.bias",
+}
+OPTIONAL = frozenset(
+    {"lm_head", "rope_factors", *BIASES}
+)  # a tied head; files without frequency factors or biases
 HARMLESS = frozenset({"vocab_size", "rope.scaling.original_context_length", "rope.scaling.finetuned"})
 WIDEST, MOST_HEADS = 1 << 24, 65536  # as in the native Spec, for the two that others are computed from
 
 
-def linear_rope_factor(config: Config) -> float:
-    """What positions are divided by; scalings this version does not apply are refused."""
-    # A factor without a type is a linear one: so old files write it, and so llama.cpp reads it.
-    kind = config.choice("rope.scaling.type", ("none", "linear"), default="linear")
-    factor = config.positive("rope.scaling.factor", default=1.0)
-    return factor if kind == "linear" else 1.0
-
-
-@register("llama", roles=ROLES, optional=OPTIONAL, harmless=HARMLESS)
+@register("llama", roles=ROLES | BIASES, optional=OPTIONAL, harmless=HARMLESS)
 def spec(config: Config) -> Spec:
     s = Spec()
     s.n_ctx = config.integer("context_length", lo=1)
@@ -56,8 +62,24 @@ def spec(config: Config) -> Spec:
     s.gate = Gate.silu
     s.norm_eps = config.positive("attention.layer_norm_rms_epsilon")
     s.attention_scale = 1.0 / math.sqrt(s.head_dim)
-    layer = LayerSpec()
-    layer.rope_theta = config.positive("rope.freq_base", default=10000.0)
-    layer.rope_factor = linear_rope_factor(config)
-    s.layers = [layer] * config.integer("block_count", lo=1, hi=4096)
+    s.layers = [layer(config)] * config.integer("block_count", lo=1, hi=4096)
     return s
+
+
+def layer(config: Config) -> LayerSpec:
+    """The positions of a layer: base and scaling of its rotary frequencies. arXiv:2309.00071 for YaRN."""
+    result = LayerSpec()
+    result.rope_theta = config.positive("rope.freq_base", default=10000.0)
+    # A factor without a type is a linear one: so old files write it, and so llama.cpp reads it.
+    kind = config.choice("rope.scaling.type", ("none", "linear", "yarn"), default="linear")
+    factor = config.positive("rope.scaling.factor", default=1.0)
+    if kind != "none":
+        result.rope_factor = factor
+    if kind == "yarn":
+        result.rope_scaling = RopeScaling.yarn
+        result.rope_n_ctx = config.integer("rope.scaling.original_context_length", lo=1)
+        result.rope_fast = config.positive("rope.scaling.yarn_beta_fast", default=32.0)
+        result.rope_slow = config.positive("rope.scaling.yarn_beta_slow", default=1.0)
+        result.rope_magnitude = config.positive("rope.scaling.attn_factor", default=1.0)
+        result.rope_log_magnitude = 0.1
+    return result

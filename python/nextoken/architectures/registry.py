@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nextoken._native import Spec
 from nextoken.architectures.config import KEYS, Config
+from nextoken.checkpoints.gguf import shortened
 from nextoken.errors import UnsupportedModelError
 
 if TYPE_CHECKING:
@@ -39,6 +41,12 @@ class Plan:
     tensors: dict[str, TensorInfo]
 
 
+# Matrices that some converters write as one, side by side.
+FUSED = {
+    "qkv": ("blk.{i}.attn_qkv.weight", ("q", "k", "v")),
+    "qkv_bias": ("blk.{i}.attn_qkv.bias", ("q_bias", "k_bias", "v_bias")),
+}
+
 _families: dict[str, Family] = {}
 log = logging.getLogger("nextoken")
 
@@ -64,16 +72,19 @@ def supported() -> list[str]:
     return sorted(_families)
 
 
-def plan(checkpoint: GGUFCheckpoint, *, allow_unused: bool = False) -> Plan:
+def plan(checkpoint: GGUFCheckpoint, n_ctx: int | None = None, *, allow_unused: bool = False) -> Plan:
     """Choose the family of a checkpoint, build its spec, and give every tensor its role.
 
+    `n_ctx` is the context asked for, None for the trained one: a few models read longer contexts in another way.
     Raises UnsupportedModelError for an unknown architecture, and for a hyper-parameter or tensor that is not applied
     and may change the arithmetic (with `allow_unused`: is known to); ModelFormatError, naming the field, for values and
     tensors that do not fit.
     """
-    name = checkpoint.require_architecture(supported())
+    name = checkpoint.architecture
+    if name not in _families:
+        raise _unknown(checkpoint)
     family = _families[name]
-    config = Config(checkpoint)
+    config = Config(checkpoint, n_ctx)
     spec = family.spec(config)
     config.validate(spec)
     tokens = "tokenizer.ggml.tokens"
@@ -91,16 +102,9 @@ def plan(checkpoint: GGUFCheckpoint, *, allow_unused: bool = False) -> Plan:
             raise _unused_error(checkpoint, what, certain=key in KEYS.values())
         unused.append(what)
 
-    roles: dict[str, str] = {}
-    for role, template in family.roles.items():
-        names = {f"layers.{i}.{role}": template.format(i=i) for i in range(spec.n_layers)}
-        if "{i}" not in template:
-            names = {role: template}
-        if role in family.optional:
-            names = {key: tensor for key, tensor in names.items() if tensor in checkpoint.tensors}
-        roles |= names
+    roles = _roles(family, spec.n_layers, checkpoint.tensors) | config.roles
     checkpoint.require_tensors(roles.values())
-    used = set(roles.values())
+    used = {*roles.values(), *config.spare}
     for tensor in checkpoint.tensors:
         if tensor in used:
             continue
@@ -122,3 +126,40 @@ def _unused_error(checkpoint: GGUFCheckpoint, what: str, *, certain: bool) -> Un
         else "may change the answers (allow_unused=True does it all the same)"
     )
     return UnsupportedModelError(f"{checkpoint.path}: {what}, and leaving it out {effect}")
+
+
+def _roles(family: Family, n_layers: int, tensors: Mapping[str, object]) -> dict[str, str]:
+    """Role to tensor name: what the family asks for, as far as it is not optional and missing."""
+    roles = {}
+    for role, template in family.roles.items():
+        if "{i}" not in template:
+            roles[role] = template
+            continue
+        for i in range(n_layers):
+            roles[f"layers.{i}.{role}"] = template.format(i=i)
+    for role, (template, parts) in FUSED.items():
+        if role in family.roles or parts[0] not in family.roles:
+            continue
+        for i in range(n_layers):
+            if template.format(i=i) in tensors:
+                roles[f"layers.{i}.{role}"] = template.format(i=i)
+                for part in parts:
+                    del roles[f"layers.{i}.{part}"]
+    optional = {role: role.rpartition(".")[2] in family.optional for role in roles}
+    return {role: name for role, name in roles.items() if name in tensors or not optional[role]}
+
+
+def _unknown(checkpoint: GGUFCheckpoint) -> UnsupportedModelError:
+    """Says what is known, and which known family the tensors look like."""
+    kinds = {re.sub(r"^blk\.\d+\.", "blk.{i}.", name) for name in checkpoint.tensors}
+    alike = [
+        name
+        for name, family in sorted(_families.items())
+        if kinds <= set(family.roles.values())
+        and all(tensor in kinds for role, tensor in family.roles.items() if role not in family.optional)
+    ]
+    hint = f". Its tensors are named like those of {', '.join(alike)}" if alike else ""
+    return UnsupportedModelError(
+        f"{checkpoint.path}: architecture {shortened(checkpoint.architecture)} is not supported; "
+        f"these are: {', '.join(supported())}{hint}"
+    )

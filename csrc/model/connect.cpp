@@ -1,0 +1,80 @@
+#include "model/connect.h"
+
+#include <algorithm>
+#include <cmath>
+#include <tuple>
+
+#include "base/exact_math.h"
+
+namespace nextoken {
+namespace {
+
+constexpr double TWO_PI = 6.283185307179586;
+
+/// What makes two layers' rotations the same.
+auto kind(const LayerSpec& l) {
+  return std::make_tuple(l.rope_theta, l.rope_scaling, l.rope_factor, l.rope_n_ctx, l.rope_fast, l.rope_slow,
+                         l.rope_magnitude, l.rope_log_magnitude);
+}
+
+/// Which share of frequency `c` is kept as it is; the rest is divided by the factor.
+double kept_share(const LayerSpec& l, int64_t n_rot, int64_t c, double frequency) {
+  if (l.rope_scaling == RopeScaling::llama3) {
+    const double turns = (double)l.rope_n_ctx * frequency / TWO_PI;
+    return std::clamp((turns - l.rope_slow) / (l.rope_fast - l.rope_slow), 0.0, 1.0);
+  }
+  // The frequencies that make so many turns are found on whole indices, as everybody does.
+  const auto index_of_turns = [&](double turns) {
+    return (double)n_rot * exact_log((double)l.rope_n_ctx / (turns * TWO_PI)) / (2.0 * exact_log(l.rope_theta));
+  };
+  const double low = std::max(0.0, std::floor(index_of_turns(l.rope_fast)));
+  const double high = std::min((double)n_rot - 1.0, std::ceil(index_of_turns(l.rope_slow)));
+  return 1.0 - std::clamp(((double)c - low) / std::max(0.001, high - low), 0.0, 1.0);
+}
+
+/// RoFormer, Su et al. 2021, arXiv:2104.09864, and its scalings.
+std::vector<double> inverse_frequencies(const LayerSpec& l, int64_t n_rot, const std::vector<float>& divisors) {
+  std::vector<double> inverse((size_t)(n_rot / 2));
+  for (size_t c = 0; c < inverse.size(); ++c) {
+    const double frequency = exact_pow(l.rope_theta, -2.0 * (double)c / (double)n_rot);
+    inverse[c] = frequency / l.rope_factor;
+    if (l.rope_scaling != RopeScaling::linear) {
+      const double kept = kept_share(l, n_rot, (int64_t)c, frequency);
+      inverse[c] = inverse[c] * (1.0 - kept) + frequency * kept;
+    }
+    if (!divisors.empty()) inverse[c] /= (double)divisors[c];
+  }
+  return inverse;
+}
+
+} // namespace
+
+void connect(Model& model) {
+  const Spec& s = model.spec;
+  Weights& w = model.weights;
+  w.lm_head.parts = {w.head.panels ? &w.head : &w.embedding};
+  std::vector<const LayerSpec*> kinds;
+  for (size_t i = 0; i < w.layers.size(); ++i) {
+    Layer& layer = w.layers[i];
+    const LayerSpec& spec = s.layers[i];
+    layer.qkv.parts = {&layer.wq, &layer.wk, &layer.wv};
+    if (layer.wqkv.panels) layer.qkv.parts = {&layer.wqkv};
+    layer.o.parts = {&layer.wo};
+    layer.gate_up.parts = {&layer.w_gate, &layer.w_up};
+    if (layer.w_gate_up.panels) layer.gate_up.parts = {&layer.w_gate_up};
+    layer.down.parts = {&layer.w_down};
+    layer.attention = {
+        s.n_heads, s.n_kv_heads, s.head_dim, spec.window, (float)s.attention_scale, (float)s.attention_soft_cap};
+    const auto found =
+        std::find_if(kinds.begin(), kinds.end(), [&](const LayerSpec* other) { return kind(*other) == kind(spec); });
+    layer.rotation = (size_t)(found - kinds.begin());
+    if (found == kinds.end()) kinds.push_back(&spec);
+  }
+  const std::vector<float>& divisors = w.rope_factors.empty() ? s.rope_divisors : w.rope_factors;
+  for (const LayerSpec* l : kinds) {
+    const double magnitude = l->rope_magnitude * (1.0 + l->rope_log_magnitude * exact_log(l->rope_factor));
+    model.rotations.push_back({inverse_frequencies(*l, s.n_rot, divisors), magnitude});
+  }
+}
+
+} // namespace nextoken

@@ -1,0 +1,117 @@
+#include "model/plan.h"
+
+#include <cmath>
+
+#include "base/errors.h"
+#include "quant/pack.h"
+
+namespace nextoken {
+namespace {
+
+std::string shape_text(const std::vector<int64_t>& shape) {
+  std::string text;
+  for (int64_t n : shape) text += (text.empty() ? "" : " x ") + std::to_string(n);
+  return text;
+}
+
+const quant::TypeInfo& type_of(const TensorSource& source) {
+  try {
+    return quant::type_info((WeightType)source.type);
+  } catch (const UnsupportedError& e) {
+    throw UnsupportedError("tensor '" + source.name + "': " + e.what());
+  }
+}
+
+void require_shape(const TensorSource& source, std::vector<int64_t> expected) {
+  std::vector<int64_t> actual = source.shape;
+  while (actual.size() > expected.size() && actual.back() == 1) actual.pop_back();
+  if (actual != expected) {
+    throw FormatError("tensor '" + source.name + "' is " + shape_text(source.shape) +
+                          ", the hyper-parameters ask for " + shape_text(expected),
+                      source.name, source.offset);
+  }
+}
+
+} // namespace
+
+void Plan::matrix(const std::string& role, int64_t n_rows, int64_t k, Matrix& m) {
+  const TensorSource* source = find(role);
+  if (!source) return;
+  const quant::TypeInfo& info = type_of(*source);
+  require_shape(*source, {k, n_rows});
+  if (k % info.block_size != 0) {
+    throw FormatError("tensor '" + source->name + "': rows of " + std::to_string(k) +
+                          " elements are no whole blocks of " + info.name + ", which have " +
+                          std::to_string(info.block_size),
+                      source->name, source->offset);
+  }
+  const int64_t row_bytes = k / info.block_size * info.block_bytes;
+  require_bytes(*source, row_bytes * n_rows);
+  m.type = info.type;
+  m.form = info.form;
+  m.n_rows = n_rows;
+  m.k = k;
+  m.panel_bytes = quant::panel_bytes(info.type, k);
+  matrices.push_back({&m, source, row_bytes, storage_bytes});
+  storage_bytes += m.bytes();
+  file_bytes += source->nbytes;
+}
+
+void Plan::vector(const std::string& role, int64_t n, std::vector<float>& v, float least) {
+  const TensorSource* source = find(role);
+  if (!source) return;
+  const quant::TypeInfo& info = type_of(*source);
+  require_shape(*source, {n});
+  require_bytes(*source, (n + info.block_size - 1) / info.block_size * info.block_bytes);
+  std::vector<uint8_t> bytes((size_t)source->nbytes);
+  file_.read(bytes.data(), bytes.size(), source->offset, source->name);
+  v.resize((size_t)n);
+  quant::dequantize(info.type, bytes.data(), n, v.data());
+  for (float x : v) {
+    if (!std::isfinite(x) && (check || least > -FLT_MAX)) {
+      throw NumericalError("tensor '" + source->name + "' holds numbers that are not finite");
+    }
+    if (x < least) {
+      throw FormatError(
+          "tensor '" + source->name + "' holds " + std::to_string(x) + ", less than " + std::to_string(least),
+          source->name, source->offset);
+    }
+  }
+  fingerprint.add(bytes.data(), source->nbytes);
+}
+
+void Plan::biases(const std::vector<Bias>& parts, std::vector<float>& v) {
+  bool any = false;
+  for (const Bias& part : parts) any |= has(part.role);
+  if (!any) return;
+  for (const Bias& part : parts) {
+    std::vector<float> values((size_t)part.n);
+    if (has(part.role)) vector(part.role, part.n, values);
+    v.insert(v.end(), values.begin(), values.end());
+  }
+}
+
+void Plan::require_complete() const {
+  if (missing_.empty()) return;
+  std::string text = "the file lacks tensors this architecture needs: ";
+  for (size_t i = 0; i < missing_.size() && i < 10; ++i) text += (i ? ", " : "") + missing_[i];
+  if (missing_.size() > 10) text += " and " + std::to_string(missing_.size() - 10) + " more";
+  throw FormatError(text, missing_[0]);
+}
+
+const TensorSource* Plan::find(const std::string& role) {
+  const auto found = sources_.find(role);
+  if (found != sources_.end()) return &found->second;
+  missing_.push_back(role);
+  return nullptr;
+}
+
+void Plan::require_bytes(const TensorSource& source, int64_t nbytes) const {
+  if (source.nbytes != nbytes || source.offset < 0 || source.offset > file_.size() - nbytes) {
+    throw TruncatedError("tensor '" + source.name + "' at byte " + std::to_string(source.offset) + " needs " +
+                             std::to_string(nbytes) + " bytes of a file of " + std::to_string(file_.size()),
+                         source.name, source.offset, source.offset + nbytes, file_.size());
+  }
+}
+
+} // namespace nextoken

@@ -1,0 +1,65 @@
+// Which roles a spec asks for, and their shapes.
+#include "model/plan.h"
+
+namespace nextoken {
+namespace {
+
+void plan_attention(const Spec& s, const std::string& prefix, Plan& plan, Layer& layer) {
+  if (plan.has(prefix + "qkv")) {
+    plan.matrix(prefix + "qkv", s.q_size() + 2 * s.kv_size(), s.hidden_size, layer.wqkv);
+  } else {
+    plan.matrix(prefix + "q", s.q_size(), s.hidden_size, layer.wq);
+    plan.matrix(prefix + "k", s.kv_size(), s.hidden_size, layer.wk);
+    plan.matrix(prefix + "v", s.kv_size(), s.hidden_size, layer.wv);
+  }
+  if (plan.has(prefix + "qkv_bias"))
+    plan.biases({{prefix + "qkv_bias", s.q_size() + 2 * s.kv_size()}}, layer.qkv_bias);
+  else
+    plan.biases({{prefix + "q_bias", s.q_size()}, {prefix + "k_bias", s.kv_size()}, {prefix + "v_bias", s.kv_size()}},
+                layer.qkv_bias);
+  plan.matrix(prefix + "o", s.hidden_size, s.q_size(), layer.wo);
+  plan.biases({{prefix + "o_bias", s.hidden_size}}, layer.o_bias);
+  if (s.qk_norm == QKNorm::none) return;
+  const bool whole = s.qk_norm == QKNorm::whole;
+  plan.vector(prefix + "q_norm", whole ? s.q_size() : s.head_dim, layer.q_norm);
+  plan.vector(prefix + "k_norm", whole ? s.kv_size() : s.head_dim, layer.k_norm);
+}
+
+void plan_feed_forward(const Spec& s, const std::string& prefix, Plan& plan, Layer& layer) {
+  if (plan.has(prefix + "gate_up")) {
+    plan.matrix(prefix + "gate_up", 2 * s.ffn_size, s.hidden_size, layer.w_gate_up);
+  } else {
+    plan.matrix(prefix + "gate", s.ffn_size, s.hidden_size, layer.w_gate);
+    plan.matrix(prefix + "up", s.ffn_size, s.hidden_size, layer.w_up);
+  }
+  plan.biases({{prefix + "gate_bias", s.ffn_size}, {prefix + "up_bias", s.ffn_size}}, layer.gate_up_bias);
+  plan.matrix(prefix + "down", s.hidden_size, s.ffn_size, layer.w_down);
+  plan.biases({{prefix + "down_bias", s.hidden_size}}, layer.down_bias);
+}
+
+} // namespace
+
+void plan_weights(const Spec& s, Plan& plan, Weights& w) {
+  plan.matrix("embedding", s.vocab_size, s.hidden_size, w.embedding);
+  if (plan.has("lm_head")) plan.matrix("lm_head", s.vocab_size, s.hidden_size, w.head);
+  plan.vector("final_norm", s.hidden_size, w.final_norm);
+  if (plan.has("rope_factors")) plan.vector("rope_factors", s.n_rot / 2, w.rope_factors, LEAST_ROPE_DIVISOR);
+  w.layers.resize((size_t)s.n_layers());
+  for (size_t i = 0; i < w.layers.size(); ++i) {
+    Layer& layer = w.layers[i];
+    const std::string prefix = "layers." + std::to_string(i) + ".";
+    plan_attention(s, prefix, plan, layer);
+    plan_feed_forward(s, prefix, plan, layer);
+    if (s.pre_norms) {
+      plan.vector(prefix + "attn_norm", s.hidden_size, layer.attn_norm);
+      plan.vector(prefix + "ffn_norm", s.hidden_size, layer.ffn_norm);
+    }
+    if (s.post_norms) {
+      plan.vector(prefix + "attn_post_norm", s.hidden_size, layer.attn_post_norm);
+      plan.vector(prefix + "ffn_post_norm", s.hidden_size, layer.ffn_post_norm);
+    }
+  }
+  plan.require_complete();
+}
+
+} // namespace nextoken
