@@ -163,6 +163,8 @@ def main() -> None:
         for threads in map(int, arguments.threads.split(",")):
             chosen = [engines[name] for name in wanted]
             results = measure(model, threads, rows, chosen, arguments.rounds, arguments.cache)
+            for result in results:
+                result["commit"] = what["commit"]
             print(table(results), flush=True)
             others = [r["others"] for r in results if r["others"] is not None]
             print(f"\nOther processes took up to {max(others, default=0):.0%} of the machine.\n", flush=True)

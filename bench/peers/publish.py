@@ -21,9 +21,10 @@ PLACE = "## Beside other engines"
 def section(report: dict[str, Any]) -> str:
     """Heading, machine and tables of one report."""
     machine = report["machine"]
+    commits = ", ".join(dict.fromkeys(result["commit"] for result in report["results"]))
     about = (
         f"{machine['cores']} cores, {machine['cpu']}, {', '.join(machine['flags'])}; {machine['compiler']}; "
-        f"commit {machine['commit']}, {machine['date']}."
+        f"measured at {commits}, {machine['date']}."
     )
     return f"### {machine['kind']}\n\n{about}\n\n{limits(report)}\n\n{table(report['results'])}\n"
 

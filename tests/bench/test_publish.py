@@ -20,18 +20,19 @@ def test_a_known_kind_is_replaced_and_the_rest_stays() -> None:
 
 def test_a_section_names_the_machine_its_limits_and_the_rows() -> None:
     machine = {
-        "kind": "k", "cpu": "c", "cores": 2, "flags": ["avx2"], "compiler": "cc 1", "commit": "abc", "date": "d",
+        "kind": "k", "cpu": "c", "cores": 2, "flags": ["avx2"], "compiler": "cc 1", "date": "d",
     }  # fmt: skip
     limits = {"read": 20.4, "int8": {"avx2": 100.0}, "float": {"avx2": 50.0}}
     result = {
         "model": "m",
         "row": "decode:8",
         "threads": 1,
+        "commit": "abc",
         "limit": [10.0],
         "read": [25.0],
         "limits": limits,
     }
     text = section({"machine": machine, "results": [result | {"samples": {"nextoken": [5.0]}}]})
-    assert text.startswith("### k\n\n2 cores, c, avx2; cc 1; commit abc, d.\n\n")
+    assert text.startswith("### k\n\n2 cores, c, avx2; cc 1; measured at abc, d.\n\n")
     assert "| 1 thread | m 20-25 GB/s | avx2 100 G/s | avx2 50 G/s |" in text
     assert "| decode 8 | 5.00 (5.00-5.00) |  | 50% of 10 |" in text
