@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=WORK, help="where the wheels were compiled")
     parser.add_argument("--tiny", type=Path, default=ROOT / "build" / "tiny")
     parser.add_argument("--model", type=Path, help="a GGUF file that must write text")
+    parser.add_argument("--arm64", type=Path, help="a folder made by scripts/arm64_python.sh")
     parser.add_argument("--launcher", default="", help="a compiler cache for other compilers' builds")
     parser.add_argument("--only", action="append", help="run the checks of these names alone")
     arguments = parser.parse_args()
@@ -155,6 +156,35 @@ def installed(arguments: argparse.Namespace) -> Iterator[str]:
             yield f"  {line}"
 
 
+def installed_arm64(arguments: argparse.Namespace) -> Iterator[str]:
+    """The aarch64 wheel of CPython 3.11, unpacked, in Debian's Python of that machine under qemu."""
+    if arguments.arm64 is None or not shutil.which("qemu-aarch64"):
+        yield "not run: needs qemu-aarch64 and --arm64 FOLDER (scripts/arm64_python.sh)"
+        return
+    (wheel,) = (w for w in wheels(arguments.dist) if re.search("-cp311-.*aarch64", w.name))
+    root = arguments.arm64.resolve() / "root"
+    with tempfile.TemporaryDirectory() as folder:
+        zipfile.ZipFile(wheel).extractall(folder)
+        path = f"{folder}:{arguments.arm64.resolve() / 'site'}"
+        for cpu, isas in (("max", ("dotprod", "neon", "scalar")), ("cortex-a53", ("neon",))):
+            emulator = [
+                "qemu-aarch64",
+                "-cpu",
+                cpu,
+                "-L",
+                root,
+                "-E",
+                f"PYTHONHOME={root}/usr",
+                "-E",
+                f"PYTHONPATH={path}",
+            ]
+            for isa in isas:
+                model = [arguments.model] if arguments.model and isa == "dotprod" else []
+                check = [ROOT / "scripts" / "check_installed.py", arguments.tiny, *model]
+                said = say(*emulator, "-E", f"NEXTOKEN_ISA={isa}", root / "usr/bin/python3.11", *check)
+                yield f"qemu-aarch64 -cpu {cpu}: {said.strip()}"
+
+
 def hashes(arguments: argparse.Namespace) -> Iterator[str]:
     """The kernels' hashes by every compiler and emulator at hand, optimised by -O2 and -O3."""
     wheel_built = arguments.work / "x86_64" / "core" / "tests" / "native" / "kernel_hashes"
@@ -229,6 +259,7 @@ CHECKS: dict[str, Callable[[argparse.Namespace], Iterator[str]]] = {
     "kernel files": kernel_files,
     "docs": docs,
     "installed": installed,
+    "installed on aarch64": installed_arm64,
     "hashes": hashes,
     "a second build": again,
 }

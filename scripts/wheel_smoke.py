@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 SCRIPTS = Path(__file__).parent
@@ -51,19 +52,19 @@ class Install:
         self.seconds = timed(lambda: run([*pip, str(wheel)], self.environment))
 
     def check(self, tiny: Path, model: Path | None, isa: str = "", emulator: str = "") -> str:
-        command = [*shlex.split(emulator), self.python, str(SCRIPTS / "check_installed.py"), str(tiny)]
+        command = [*emulated(emulator), self.python, str(SCRIPTS / "check_installed.py"), str(tiny)]
         forced = {"NEXTOKEN_ISA": isa} if isa else {}
         return run([*command, *([str(model)] if model else [])], self.environment | forced).strip()
 
     def isas(self, emulator: str = "") -> list[str]:
         code = "from nextoken.kernels import isas; print(*isas())"
-        return run([*shlex.split(emulator), self.python, "-c", code], self.environment).split()
+        return run([*emulated(emulator), self.python, "-c", code], self.environment).split()
 
     def refusal(self, isa: str, emulator: str = "") -> str:
         """The last line of what it says when it is asked for kernels that can not run."""
         code = "from nextoken import _native; _native.Sampler(vocab_size=4)"
         done = subprocess.run(
-            [*shlex.split(emulator), self.python, "-c", code],
+            [*emulated(emulator), self.python, "-c", code],
             env=self.environment | {"NEXTOKEN_ISA": isa},
             capture_output=True,
             text=True,
@@ -93,9 +94,15 @@ class Install:
         return seconds
 
 
-def timed(call: object) -> float:
+def emulated(command: str) -> list[str]:
+    """The words of "qemu-x86_64 -cpu Nehalem", the program by its path: the environment's PATH does not reach it."""
+    words = shlex.split(command)
+    return [shutil.which(words[0]) or words[0], *words[1:]] if words else []
+
+
+def timed(call: Callable[[], object]) -> float:
     start = time.perf_counter()
-    call()  # type: ignore[operator]
+    call()
     return time.perf_counter() - start
 
 
@@ -107,23 +114,22 @@ def run(command: list[str], environment: dict[str, str]) -> str:
     return done.stdout
 
 
-def smoke(wheel: Path, python: str, tiny: Path, model: Path | None, emulators: list[str]) -> list[str]:
+def smoke(wheel: Path, python: str, tiny: Path, model: Path | None, emulators: list[str]) -> Iterator[str]:
     """One line for each thing that was done."""
     with tempfile.TemporaryDirectory() as folder:
         install = Install(wheel, python, Path(folder))
-        lines = [f"pip install {install.seconds:.1f} s, import nextoken {install.import_seconds():.3f} s"]
+        yield f"pip install {install.seconds:.1f} s, import nextoken {install.import_seconds():.3f} s"
         if model is not None:
-            lines.append(
-                f"from `nextoken run` to the first output {install.first_token_seconds(model):.2f} s"
-            )
-        lines += [install.check(tiny, model, isa) for isa in install.isas()]
+            yield f"from `nextoken run` to the first output {install.first_token_seconds(model):.2f} s"
+        for isa in install.isas():
+            yield install.check(tiny, model, isa)
         for emulator in emulators:
             isas = install.isas(emulator)
-            lines += [f"{emulator}: {install.check(tiny, model, isa, emulator)}" for isa in isas]
+            for isa in isas:
+                yield f"{emulator}: {install.check(tiny, None, isa, emulator)}"
             missing = next((isa for isa in ("avx2", "avx512") if isa not in isas), None)
             if missing:
-                lines.append(f"{emulator}: {install.refusal(missing, emulator)}")
-    return lines
+                yield f"{emulator}: {install.refusal(missing, emulator)}"
 
 
 def main() -> None:
@@ -136,8 +142,8 @@ def main() -> None:
     parser.add_argument("--model", type=Path)
     parser.add_argument("--emulate", action="append", default=[])
     arguments = parser.parse_args()
-    lines = smoke(arguments.wheel, arguments.python, arguments.tiny, arguments.model, arguments.emulate)
-    print("\n".join(lines))
+    for line in smoke(arguments.wheel, arguments.python, arguments.tiny, arguments.model, arguments.emulate):
+        print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -149,11 +149,12 @@ def build_wheel(
         "CMAKE_SHARED_LINKER_FLAGS": "-Wl,-s",
     }
     options = [f"cmake.define.{key}={value}" for key, value in settings.items()]
-    options.append(f"build-dir={arguments.work / machine / python.parent.parent.name}")
     platform = f"manylinux_{GLIBC.replace('.', '_')}_{machine}"
+    options.append(f"env._PYTHON_HOST_PLATFORM={platform}")  # the tag's last part
+    options.append(f"build-dir={arguments.work / machine / python.parent.parent.name}")
     said = run(
         [str(python), "-c", BACKEND, "wheel", str(arguments.out), *options],
-        env=os.environ | {"_PYTHON_HOST_PLATFORM": platform, "PATH": f"{python.parent}:{os.environ['PATH']}"},
+        env=os.environ | {"PATH": f"{python.parent}:{os.environ['PATH']}"},
     )
     return arguments.out / said.splitlines()[-1]
 
