@@ -7,36 +7,24 @@
 
 template <class F>
 struct TilesQ256 {
+  using Sum = BlockSum<F::BITS, F::ZERO>;
+
+  // Up to K_STREAM tokens: codes are unpacked in registers, lines of weights are read once, in order.
   template <int T, int R>
   struct Tile {
-    using Sum = BlockSum<F::BITS, F::ZERO>;
     using Sums = Sum[T][R];
 
     // Sub-blocks summed side by side: those that share lines, as far as the registers reach.
     static constexpr int together(int n) { return n == 1 || n * T * R <= SUMS_AT_ONCE ? n : together(n / 2); }
     static constexpr int SIDE_BY_SIDE = together(F::TOGETHER);
 
-    // Where a block's weights and activations are, and what is derived from the sums of activations.
     struct Block {
       const uint8_t* w[R];
       int64_t lane[R];
       const int8_t* x;
       int64_t x_stride;
-      int32_t start[T][F::SUB_BLOCKS]; // -zero * sum of the activations of a sub-block
-      int32_t pairs[T][4];             // sums of two sub-blocks as int16, the first in the low half
+      Sums16<F, T> sums16;
     };
-
-    static FORCE_INLINE void derive(Block& block, const int32_t* sum16, int64_t stride) {
-      UNROLL for (int t = 0; t < T; ++t, sum16 += stride) {
-        if constexpr (F::ZERO)
-          for (int sub = 0; sub < F::SUB_BLOCKS; ++sub) block.start[t][sub] = -F::ZERO * sum16[sub];
-        if constexpr (F::HAS_MIN) // a sum of 32 is at most 4,064
-          for (int p = 0; p < 4; ++p) {
-            const int32_t* s = sum16 + 4 * p;
-            block.pairs[t][p] = ((s[0] + s[1]) & 0xffff) | (int32_t)((uint32_t)(s[2] + s[3]) << 16);
-          }
-      }
-    }
 
     // STEP counts groups, those of the side by side sub-blocks in turn.
     template <int SET, int FIRST, int STEP>
@@ -56,9 +44,8 @@ struct TilesQ256 {
     template <int SET, int FIRST, int I>
     static FORCE_INLINE void start_sums(Sums (&sums)[SIDE_BY_SIDE], const Block& block) {
       if constexpr (I < SIDE_BY_SIDE) {
-        constexpr int SUB = F::sub_block(SET, FIRST + I);
         UNROLL for (int t = 0; t < T; ++t) UNROLL for (int r = 0; r < R; ++r) sums[I][t][r].clear(
-            F::ZERO ? block.start[t][SUB] : 0);
+            block.sums16.start_of(t, F::sub_block(SET, FIRST + I)));
         start_sums<SET, FIRST, I + 1>(sums, block);
       }
     }
@@ -103,7 +90,7 @@ struct TilesQ256 {
       UNROLL for (int t = 0; t < T; ++t) UNROLL for (int r = 0; r < R; ++r) acc[t][r] = zeroL();
 
       for (int64_t b = 0; b < a.k / 256; ++b) {
-        derive(block, x_sum, a.in.sum_stride);
+        block.sums16.set(x_sum, a.in.sum_stride);
         I32xL total[T][R];
         UNROLL for (int t = 0; t < T; ++t) UNROLL for (int r = 0; r < R; ++r) total[t][r] = zeroI();
         add_sub_blocks<0, 0>(total, block);
@@ -119,7 +106,8 @@ struct TilesQ256 {
             UNROLL for (int t = 0; t < T; ++t) minima[t] = zeroI();
             UNROLL for (int p = 0; p < 4; ++p) {
               const Pairs mins = load_pairs_u8(w + layout::Q45_K_MINS + p * 32 + lane * 2);
-              UNROLL for (int t = 0; t < T; ++t) minima[t] = add_pair_products(minima[t], mins, block.pairs[t][p]);
+              UNROLL for (int t = 0; t < T; ++t) minima[t] =
+                  add_pair_products(minima[t], mins, block.sums16.pair(t, p));
             }
             UNROLL for (int t = 0; t < T; ++t) acc[t][r] =
                 fnmaL(mulL(dmin, allL(x_scale[t * a.in.scale_stride])), to_floatL(minima[t]), acc[t][r]);
@@ -135,7 +123,17 @@ struct TilesQ256 {
     }
   };
 
-  static void matmul(const MatmulArgs& a) { run_tiles<Tile, ONE_COLUMNS, FEW_TOKENS, 1, FEW_TOKENS, 1>(a); }
+  static void matmul(const MatmulArgs& a) {
+    if (a.token_end - a.token_begin <= K_STREAM) {
+      run_tiles<Tile, ONE_COLUMNS, K_STREAM, 1, K_STREAM, 1>(a);
+    } else {
+      constexpr int MANY = MANY_COLUMNS > PANEL_ROWS / LANES ? MANY_COLUMNS : PANEL_ROWS / LANES;
+      const int64_t end = a.panel_end * (PANEL_ROWS / LANES);
+      int64_t c = a.panel_begin * (PANEL_ROWS / LANES);
+      for (; c + MANY <= end; c += MANY) ExpandedQ256<F, MANY>::run(a, c);
+      for (; c < end; ++c) ExpandedQ256<F, 1>::run(a, c);
+    }
+  }
 
   static void unpack_row(const uint8_t* panel, int64_t lane, int64_t k, float* out) {
     for (int64_t b = 0; b < k / 256; ++b) unpack_sub_block<0>(panel + b * F::BLOCK_BYTES, lane, out + b * 256);

@@ -3,7 +3,7 @@
 
 constexpr int LANES = 8;                                                          // output rows a matmul register holds
 constexpr int ONE_COLUMNS = 2, FEW_TOKENS = 4, MANY_TOKENS = 4, MANY_COLUMNS = 1; // of matmul tiles
-constexpr int FLOAT_ONE_COLUMNS = 4, FLOAT_TOKENS = 6, FLOAT_COLUMNS = 2;
+constexpr int FLOAT_ONE_COLUMNS = 4, FLOAT_TOKENS = 4, FLOAT_COLUMNS = 2, K_STREAM = 2, K_TOKENS = 4;
 constexpr int SUMS_AT_ONCE = 4;                      // of sub-blocks that share lines
 constexpr int TILE_SUMS = 6;                         // sixteen-lane sums an attention tile keeps: 12 of 16 registers
 constexpr int64_t TILES_WORTH_EXPANDING = INT64_MAX; // converting halves costs nothing beside six rows of fma
@@ -89,6 +89,9 @@ using I32xL = __m256i;
 using Codes = __m256i; // four codes of each of eight rows, [row][4]
 
 static inline Codes load_codes(const uint8_t* p) { return _mm256_loadu_si256((const __m256i*)p); }
+static inline void store_codes(uint8_t* p, Codes c) { _mm256_storeu_si256((__m256i*)p, c); }
+// By asm: gcc takes a function that only calls its builtin for one without effect, and drops the calls.
+static inline void prefetch(const void* p) { asm volatile("prefetcht0 %0" ::"m"(*(const char*)p)); }
 template <int SHIFT>
 static inline Codes bits(Codes c, uint8_t mask) {
   return _mm256_and_si256(_mm256_srli_epi16(c, SHIFT), _mm256_set1_epi8((char)mask));

@@ -3,9 +3,9 @@
 
 constexpr int LANES = 16;                                                         // output rows a matmul register holds
 constexpr int ONE_COLUMNS = 1, FEW_TOKENS = 8, MANY_TOKENS = 6, MANY_COLUMNS = 2; // of matmul tiles
-constexpr int FLOAT_ONE_COLUMNS = 4, FLOAT_TOKENS = 6, FLOAT_COLUMNS = 2;
-constexpr int SUMS_AT_ONCE = 8; // of sub-blocks that share lines
-constexpr int TILE_SUMS = 24;   // sixteen-lane sums an attention tile keeps: 24 of 32 registers
+constexpr int FLOAT_ONE_COLUMNS = 4, FLOAT_TOKENS = 6, FLOAT_COLUMNS = 2, K_STREAM = 4, K_TOKENS = 6;
+constexpr int SUMS_AT_ONCE = 16; // of sub-blocks that share lines
+constexpr int TILE_SUMS = 24;    // sixteen-lane sums an attention tile keeps: 24 of 32 registers
 // Converting halves takes a port from fma on Intel, none on Zen 4 (3 % there): attention tiles that share one
 // conversion.
 constexpr int64_t TILES_WORTH_EXPANDING = 8;
@@ -70,6 +70,9 @@ using I32xL = __m512i;
 using Codes = __m512i; // four codes of each of sixteen rows, [row][4]
 
 static inline Codes load_codes(const uint8_t* p) { return _mm512_loadu_si512(p); }
+static inline void store_codes(uint8_t* p, Codes c) { _mm512_storeu_si512(p, c); }
+// By asm: gcc takes a function that only calls its builtin for one without effect, and drops the calls.
+static inline void prefetch(const void* p) { asm volatile("prefetcht0 %0" ::"m"(*(const char*)p)); }
 template <int SHIFT>
 static inline Codes bits(Codes c, uint8_t mask) {
   return _mm512_and_si512(_mm512_srli_epi16(c, SHIFT), _mm512_set1_epi8((char)mask));

@@ -119,6 +119,11 @@ struct Codes {
 };
 
 static inline Codes load_codes(const uint8_t* p) { return {vld1q_u8(p), vld1q_u8(p + 16)}; }
+static inline void store_codes(uint8_t* p, Codes c) {
+  vst1q_u8(p, c.lo);
+  vst1q_u8(p + 16, c.hi);
+}
+static inline void prefetch(const void* p) { asm volatile("prfm pldl1keep, %0" ::"Q"(*(const char*)p)); }
 template <int SHIFT>
 static inline Codes bits(Codes c, uint8_t mask) {
   const uint8x16_t m = vdupq_n_u8(mask);

@@ -4,7 +4,7 @@
 
 constexpr int LANES = 16;                                                         // output rows a matmul register holds
 constexpr int ONE_COLUMNS = 1, FEW_TOKENS = 1, MANY_TOKENS = 1, MANY_COLUMNS = 1; // of matmul tiles
-constexpr int FLOAT_ONE_COLUMNS = 1, FLOAT_TOKENS = 1, FLOAT_COLUMNS = 1;
+constexpr int FLOAT_ONE_COLUMNS = 1, FLOAT_TOKENS = 1, FLOAT_COLUMNS = 1, K_STREAM = 1, K_TOKENS = 1;
 constexpr int SUMS_AT_ONCE = 1;              // of sub-blocks that share lines
 constexpr int TILE_SUMS = 6;                 // sixteen-lane sums an attention tile keeps
 constexpr int64_t TILES_WORTH_EXPANDING = 2; // from here a block of the cache becomes floats once for all
@@ -197,6 +197,8 @@ static inline Codes load_codes(const uint8_t* p) {
   memcpy(r.v, p, 64);
   return r;
 }
+static inline void store_codes(uint8_t* p, Codes c) { memcpy(p, c.v, 64); }
+static inline void prefetch(const void*) {}
 // (byte >> shift) & mask, shift in 0..7
 template <int SHIFT>
 static inline Codes bits(Codes c, uint8_t mask) {

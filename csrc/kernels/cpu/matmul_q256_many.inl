@@ -1,0 +1,138 @@
+// Weights in blocks of 256 times many tokens; matmul_q256.inl has the order of operations.
+
+// What a block's sums of activations, one per 16, are wanted for.
+template <class F, int T>
+struct Sums16 {
+  int32_t start[T][F::SUB_BLOCKS]; // -zero * sum of the activations of a sub-block
+  int16_t pairs[T][8];             // sums of 32, at most 4,064
+
+  FORCE_INLINE void set(const int32_t* sum16, int64_t stride) {
+    UNROLL for (int t = 0; t < T; ++t, sum16 += stride) {
+      if constexpr (F::ZERO)
+        for (int sub = 0; sub < F::SUB_BLOCKS; ++sub) start[t][sub] = -F::ZERO * sum16[sub];
+      if constexpr (F::HAS_MIN)
+        for (int sub = 0; sub < 8; ++sub) pairs[t][sub] = (int16_t)(sum16[2 * sub] + sum16[2 * sub + 1]);
+    }
+  }
+  int32_t start_of(int t, int sub) const { return F::ZERO ? start[t][sub] : 0; }
+  int32_t pair(int t, int p) const {
+    int32_t two;
+    memcpy(&two, pairs[t] + 2 * p, 4);
+    return two;
+  }
+};
+
+// Many tokens against R columns: a block is expanded once for all of them, their results so far wait in memory.
+template <class F, int R>
+struct ExpandedQ256 {
+  using Sum = BlockSum<F::BITS, F::ZERO>;
+  static constexpr int TOKENS = 48; // at most, so that everything stays in the first cache
+  static constexpr int TILE_R = R < MANY_COLUMNS ? R : MANY_COLUMNS;
+
+  alignas(64) uint8_t codes[R][64][LANES * 4];
+  Scale scales[R][F::SUB_BLOCKS];
+  Pairs mins[R][4];
+  F32xL d[R], dmin[R];
+  F32xL acc[TOKENS][R];
+  const uint8_t* next[R];
+
+  template <int STEP>
+  FORCE_INLINE void expand_groups(int r, const uint8_t* block, int64_t lane) {
+    if constexpr (STEP < 64) { // in the order of their lines
+      constexpr int PER_SET = F::TOGETHER * F::SUB_GROUPS, SET = STEP / PER_SET;
+      constexpr int G = STEP % PER_SET / F::TOGETHER, SUB = F::sub_block(SET, STEP % F::TOGETHER);
+      store_codes(codes[r][SUB * F::SUB_GROUPS + G], F::template codes<SUB, G>(block, lane));
+      expand_groups<STEP + 1>(r, block, lane);
+    }
+  }
+
+  void expand(int r, const uint8_t* block, int64_t lane) {
+    d[r] = loadL_f16((const uint16_t*)(block + F::SCALE) + lane);
+    for (int sub = 0; sub < F::SUB_BLOCKS; ++sub) scales[r][sub] = F::sub_scale(block + F::SCALES + sub * 16 + lane);
+    expand_groups<0>(r, block, lane);
+    if constexpr (F::HAS_MIN) {
+      dmin[r] = loadL_f16((const uint16_t*)(block + layout::Q45_K_MIN_SCALE) + lane);
+      for (int p = 0; p < 4; ++p) mins[r][p] = load_pairs_u8(block + layout::Q45_K_MINS + p * 32 + lane * 2);
+    }
+  }
+
+  // AHEAD: a line of each column's next block is fetched with every group, as slowly as they will be wanted.
+  template <int T, bool AHEAD, int G>
+  FORCE_INLINE void add_groups(Sum (&sums)[T][TILE_R], int sub, int first, const int8_t* x, int64_t stride) const {
+    if constexpr (G < F::SUB_GROUPS) {
+      if constexpr (AHEAD)
+        UNROLL for (int r = 0; r < TILE_R; ++r) prefetch(next[first + r] + (sub * F::SUB_GROUPS + G) * layout::LINE);
+      UNROLL for (int r = 0; r < TILE_R; ++r) {
+        const Codes c = load_codes(codes[first + r][sub * F::SUB_GROUPS + G]);
+        UNROLL for (int t = 0; t < T; ++t) sums[t][r].template add<G>(c, x + t * stride + G * 4);
+      }
+      add_groups<T, AHEAD, G + 1>(sums, sub, first, x, stride);
+    }
+  }
+
+  // Block b of T tokens from `token` on against TILE_R columns from `first` on.
+  template <int T, bool AHEAD>
+  void add_block(const MatmulArgs& a, int64_t b, int64_t token, int first, F32xL (*so_far)[R]) const {
+    const int8_t* x = a.in.codes + token * a.in.codes_stride + b * 256;
+    const float* x_scale = a.in.scale + token * a.in.scale_stride + b;
+    Sums16<F, T> sums16;
+    sums16.set(a.in.sum + token * a.in.sum_stride + b * 16, a.in.sum_stride);
+    I32xL total[T][TILE_R];
+    UNROLL for (int t = 0; t < T; ++t) UNROLL for (int r = 0; r < TILE_R; ++r) total[t][r] = zeroI();
+    for (int sub = 0; sub < F::SUB_BLOCKS; ++sub, x += F::SUB_GROUPS * 4) {
+      Sum sums[T][TILE_R];
+      UNROLL for (int t = 0; t < T; ++t) UNROLL for (int r = 0; r < TILE_R; ++r) sums[t][r].clear(
+          sums16.start_of(t, sub));
+      add_groups<T, AHEAD, 0>(sums, sub, first, x, a.in.codes_stride);
+      UNROLL for (int r = 0; r < TILE_R; ++r) {
+        const Scale scale = scales[first + r][sub];
+        UNROLL for (int t = 0; t < T; ++t) total[t][r] = sums[t][r].scaled(scale, total[t][r]);
+      }
+    }
+    UNROLL for (int t = 0; t < T; ++t) {
+      const F32xL s = allL(x_scale[t * a.in.scale_stride]);
+      UNROLL for (int r = 0; r < TILE_R; ++r) {
+        F32xL sum = fmaL(mulL(d[first + r], s), to_floatL(total[t][r]), so_far[t][first + r]);
+        if constexpr (F::HAS_MIN) {
+          I32xL minima = zeroI();
+          UNROLL for (int p = 0; p < 4; ++p) minima = add_pair_products(minima, mins[first + r][p], sums16.pair(t, p));
+          sum = fnmaL(mulL(dmin[first + r], s), to_floatL(minima), sum);
+        }
+        so_far[t][first + r] = sum;
+      }
+    }
+  }
+
+  template <int T, bool AHEAD>
+  void add_tokens(int n, const MatmulArgs& a, int64_t b, int64_t token, F32xL (*so_far)[R]) const {
+    if (n == T) {
+      for (int first = 0; first < R; first += TILE_R) add_block<T, AHEAD>(a, b, token, first, so_far);
+    } else if constexpr (T > 1) {
+      add_tokens<T - 1, AHEAD>(n, a, b, token, so_far);
+    }
+  }
+
+  static void run(const MatmulArgs& a, int64_t first_column) {
+    ExpandedQ256 e;
+    const int64_t blocks = a.k / 256;
+    for (int64_t token = a.token_begin; token < a.token_end; token += TOKENS) {
+      const int n = (int)(a.token_end - token < TOKENS ? a.token_end - token : TOKENS);
+      const int tiles = (n + K_TOKENS - 1) / K_TOKENS; // of almost the same size
+      for (int t = 0; t < n; ++t) UNROLL for (int r = 0; r < R; ++r) e.acc[t][r] = zeroL();
+      for (int64_t b = 0; b < blocks; ++b) {
+        for (int r = 0; r < R; ++r) {
+          const Column c = column(a, first_column + r), then = column(a, first_column + R + r);
+          e.next[r] = b + 1 < blocks ? c.panel + (b + 1) * F::BLOCK_BYTES : then.panel;
+          e.expand(r, c.panel + b * F::BLOCK_BYTES, c.lane);
+        }
+        e.template add_tokens<K_TOKENS, true>(n / tiles, a, b, token, e.acc);
+        for (int i = 1; i < tiles; ++i) {
+          const int from = n * i / tiles, to = n * (i + 1) / tiles;
+          e.template add_tokens<K_TOKENS, false>(to - from, a, b, token + from, e.acc + from);
+        }
+      }
+      for (int t = 0; t < n; ++t)
+        UNROLL for (int r = 0; r < R; ++r) store_column(a, first_column + r, token + t, e.acc[t][r]);
+    }
+  }
+};
