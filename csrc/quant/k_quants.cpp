@@ -2,7 +2,7 @@
 //   x = scale * sub_scale * code - min_scale * sub_min
 #include <cstring>
 
-#include "quant/blocks32.h"
+#include "quant/k_search.h"
 
 namespace nextoken::quant {
 namespace {
@@ -25,7 +25,8 @@ struct SubScales {
 
 // Nibbles of sub-blocks 2j (low) and 2j + 1 (high) share bytes 32j to 32j + 31.
 struct BlockQ4_K {
-  static constexpr int TOP = 15;
+  static constexpr int TOP = 15, STEPS = 20;
+  static constexpr float SHRINK = 1.0f;
   static constexpr int64_t PANEL_BLOCK = layout::Q4_K_BLOCK;
   uint16_t scale, min_scale;
   SubScales sub;
@@ -41,7 +42,8 @@ static_assert(sizeof(BlockQ4_K) == 144);
 
 // Bit j of fifth[i] is the fifth bit of element i of sub-block j.
 struct BlockQ5_K {
-  static constexpr int TOP = 31;
+  static constexpr int TOP = 31, STEPS = 15;
+  static constexpr float SHRINK = 0.5f;
   static constexpr int64_t PANEL_BLOCK = layout::Q5_K_BLOCK;
   uint16_t scale, min_scale;
   SubScales sub;
@@ -111,17 +113,15 @@ void dequantize_k(const uint8_t* bytes, int64_t n, float* out) {
   }
 }
 
-// Not the searching quantiser of ggml: each sub-block spans its own range, and scales are rounded up, so that no
-// element falls outside.
 template <class Block>
 void quantize_k(const float* x, int64_t n, uint8_t* bytes) {
   for (int64_t b = 0; b < n / 256; ++b) {
     const float* from = x + b * 256;
     float scales[8], minima[8], most_scale = 0, most_min = 0;
     for (int j = 0; j < 8; ++j) {
-      const Range r = range_of(from + j * 32, 32);
-      minima[j] = r.low < 0 ? -r.low : 0; // a minimum above zero can not be stored
-      scales[j] = (r.high > -minima[j] ? r.high + minima[j] : 0) / (float)Block::TOP;
+      const Affine fit = best_affine<32>(from + j * 32, Block::TOP, Block::SHRINK, Block::STEPS);
+      scales[j] = fit.scale;
+      minima[j] = fit.minimum;
       if (scales[j] > most_scale) most_scale = scales[j];
       if (minima[j] > most_min) most_min = minima[j];
     }
@@ -131,11 +131,9 @@ void quantize_k(const float* x, int64_t n, uint8_t* bytes) {
     const float d = from_half(block.scale), m = from_half(block.min_scale);
     uint8_t sub_scales[8], sub_minima[8], codes[256];
     for (int j = 0; j < 8; ++j) {
-      sub_scales[j] = code_from(scales[j] * inverse(d) + 0.5f, 63);
-      sub_minima[j] = code_from(minima[j] * inverse(m) + 0.5f, 63);
-      const float inverse_step = inverse(d * (float)sub_scales[j]), low = m * (float)sub_minima[j];
-      for (int i = 0; i < 32; ++i)
-        codes[j * 32 + i] = code_from((from[j * 32 + i] + low) * inverse_step + 0.5f, Block::TOP);
+      const int scale = code_from(scales[j] * inverse(d) + 0.5f, 63),
+                minimum = code_from(minima[j] * inverse(m) + 0.5f, 63);
+      best_codes<32>(from + j * 32, Block::TOP, d, m, scale, minimum, sub_scales[j], sub_minima[j], codes + j * 32);
     }
     block.sub.set(sub_scales, sub_minima);
     block.set_codes(codes);

@@ -4,7 +4,7 @@
 // l, l + 32, l + 64, l + 96, l < 32, two bits each).
 #include <cstring>
 
-#include "quant/blocks32.h"
+#include "quant/k_search.h"
 
 namespace nextoken::quant {
 namespace {
@@ -66,12 +66,11 @@ void dequantize_q6(const uint8_t* bytes, int64_t n, float* out) {
   }
 }
 
-// Not the searching quantiser of ggml: a sub-block's largest element becomes -32.
 void quantize_q6(const float* x, int64_t n, uint8_t* bytes) {
   for (int64_t b = 0; b < n / 256; ++b) {
     const float* from = x + b * 256;
     float steps[16];
-    for (int j = 0; j < 16; ++j) steps[j] = largest(from + j * 16, 16) / -32.0f;
+    for (int j = 0; j < 16; ++j) steps[j] = best_scale<16>(from + j * 16, 32);
     BlockQ6_K block;
     block.scale = to_half(largest(steps, 16) / -128.0f);
     const float d = from_half(block.scale);

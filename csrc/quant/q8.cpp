@@ -1,5 +1,5 @@
 // Q8_0: 32 signed bytes and a scale, x = scale * code.
-#include "quant/blocks32.h"
+#include "quant/lanes.h"
 
 namespace nextoken::quant {
 namespace {
@@ -20,12 +20,19 @@ struct BlockQ8_0 {
     for (int i = 0; i < 32; ++i) out[i] = (float)codes[i] * d;
   }
   void from_floats(const float* x) {
-    const float most = largest(x, 32), d = (most < 0 ? -most : most) / 127.0f, id = inverse(d);
-    for (int i = 0; i < 32; ++i) {
-      const float v = x[i] * id, magnitude = v < 0 ? -v : v;
-      const uint8_t whole = code_from(magnitude, 127); // halves round away from zero
-      const int rounded = whole < 127 && magnitude - (float)whole >= 0.5f ? whole + 1 : whole;
-      codes[i] = (int8_t)(v < 0 ? -rounded : rounded);
+    F32x4 most4{};
+    for (int i = 0; i < 32; i += 4) {
+      const F32x4 size = magnitude(load4(x + i));
+      most4 = size > most4 ? size : most4;
+    }
+    const float ab = most4[0] > most4[1] ? most4[0] : most4[1], cd = most4[2] > most4[3] ? most4[2] : most4[3];
+    const float d = (ab > cd ? ab : cd) / 127.0f, id = inverse(d);
+    for (int i = 0; i < 32; i += 4) {
+      const F32x4 v = load4(x + i) * id, size = magnitude(v);
+      F32x4 whole = codes4(size, 1.0f, 0.0f, 127.0f);
+      whole = size - whole >= 0.5f && whole < 127.0f ? whole + 1.0f : whole; // halves round away from zero
+      whole = v < 0.0f ? -whole : whole;
+      for (int lane = 0; lane < 4; ++lane) codes[i + lane] = (int8_t)whole[lane];
     }
     scale = to_half(d);
   }

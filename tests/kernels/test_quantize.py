@@ -93,6 +93,66 @@ def test_a_quantised_array_comes_back_within_a_step(weight_type):
     assert (np.abs(back - x).reshape(-1, elements) <= allowed).all()
 
 
+def float64_parts(data: np.ndarray, weight_type: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """What the bytes of a K-type say, in float64: step and least value of each sub-block, values, the largest code."""
+    if weight_type == "q6_k":
+        step = np.float64(data[:, 208:210].copy().view("<f2")) * data[:, 192:208].view(np.int8)
+        return step, -32 * step, by_gguf(data, weight_type).astype(np.float64), 63
+    half = data[:, :4].copy().view("<f2").astype(np.float64)
+    bits = data[:, 4:16].astype(int)
+    low, high = bits[:, :4], bits[:, 4:8]
+    scales = np.hstack([low & 63, bits[:, 8:] & 15 | low >> 6 << 4])
+    minima = np.hstack([high & 63, bits[:, 8:] >> 4 | high >> 6 << 4])
+    least = -half[:, 1:] * minima
+    return (
+        half[:, :1] * scales,
+        least,
+        by_gguf(data, weight_type).astype(np.float64),
+        2 ** int(weight_type[1]) - 1,
+    )
+
+
+@pytest.mark.parametrize("weight_type", ["q4_k", "q5_k", "q6_k"])
+@pytest.mark.parametrize("shape", ["normal", "laplace", "positive", "zeros", "one"])
+def test_each_code_is_the_nearest_that_its_scales_allow(weight_type, shape):
+    rng = np.random.default_rng(6)
+    x = {
+        "normal": rng.standard_normal(64 * 256),
+        "laplace": rng.laplace(size=64 * 256) * 1e-3,
+        "positive": np.abs(rng.standard_normal(64 * 256)) + 0.5,
+        "zeros": np.zeros(64 * 256),
+        "one": np.eye(64, 256).ravel(),
+    }[shape].astype(np.float32)
+    data = kernels.quantize(x, weight_type).reshape(64, -1)
+    step, least, back, top = float64_parts(data, weight_type)
+    parts = step.shape[1]
+    x64, back = x.astype(np.float64).reshape(64, parts, -1), back.reshape(64, parts, -1)
+    step, least = step[..., None], least[..., None]
+    ends = np.sort(np.concatenate([least, least + top * step], axis=2), axis=2)
+    nearest = np.abs(x64 - np.clip(x64, ends[..., :1], ends[..., 1:])) + np.abs(step) / 2
+    # float32 quotients of up to 63 may choose the other side of a tie
+    assert (np.abs(back - x64) <= nearest + 1e-5 * np.abs(step) * top + 1e-6 * np.abs(x64)).all()
+
+
+# The error of ggml's own quantisers (quantize_row_q4_K_ref and so on, of ggml 0.25.3) on the same numbers.
+GGML_ERROR = {
+    "q4_k": {0: 0.07129, 1: 0.08459},
+    "q5_k": {0: 0.03611, 1: 0.04277},
+    "q6_k": {0: 0.01775, 1: 0.02168},
+}
+
+
+@pytest.mark.parametrize("weight_type", GGML_ERROR)
+@pytest.mark.parametrize("heavy", [0, 1])
+def test_k_types_lose_no_more_than_with_the_quantisers_of_ggml(weight_type, heavy):
+    rng = np.random.default_rng(0)
+    normal, laplace = rng.standard_normal(1 << 20), rng.laplace(size=1 << 20)
+    x = (laplace if heavy else normal)[: 1 << 17].astype(np.float32) * np.float32(0.02)
+    back = kernels.dequantize(kernels.quantize(x, weight_type), weight_type).astype(np.float64)
+    error = np.sqrt(np.mean((back - x) ** 2) / np.mean(x.astype(np.float64) ** 2))
+    assert error < GGML_ERROR[weight_type][heavy]
+
+
 @pytest.mark.parametrize("isa", kernels.isas())
 @pytest.mark.parametrize("weight_type", TYPES)
 @pytest.mark.parametrize("n_rows", [1, 16, 19])
