@@ -6,6 +6,7 @@
 #include <pybind11/typing.h>
 
 #include <cstring>
+#include <optional>
 
 #include "base/errors.h"
 #include "bindings.h"
@@ -101,6 +102,22 @@ py::bytes decode(const Tokenizer& self, const std::vector<int64_t>& ids, bool sk
   return bytes;
 }
 
+py::list merge_texts(const Vocabulary& vocabulary, const tokenizer::MergeTable& merges) {
+  py::list list;
+  for (const auto& [left, right] : merges.pairs())
+    list.append(py::bytes(std::string(vocabulary.text(left)) + " " + std::string(vocabulary.text(right))));
+  return list;
+}
+
+tokenizer::SpacePrefix space_prefix(const std::string& name) {
+  using tokenizer::SpacePrefix;
+  if (name == "none") return SpacePrefix::none;
+  if (name == "every_start") return SpacePrefix::every_start;
+  if (name == "every_start_unless_it") return SpacePrefix::every_start_unless_it;
+  if (name == "text_unless_it") return SpacePrefix::text_unless_it;
+  throw py::value_error("no such prefix: " + name);
+}
+
 py::list texts(const Tokenizer& self) {
   py::list list(self.vocabulary().size());
   for (int32_t id = 0; id < self.vocabulary().size(); ++id)
@@ -149,39 +166,48 @@ void bind_tokenizer(py::module_& m) {
 
   py::class_<ByteLevelTokenizer, Tokenizer>(m, "ByteLevelTokenizer", "Byte-level BPE, as GPT-2 has it.")
       .def(py::init([](const Texts& tokens, const Array<uint8_t>& kinds, const std::vector<std::string>& control_names,
-                       const Texts& merges, const std::vector<std::string>& patterns) {
+                       const Texts& merges, const std::vector<std::string>& patterns, bool whole_words) {
              std::vector<tokenizer::Pattern> words(patterns.begin(), patterns.end());
              const auto token_views = views(tokens), merge_views = views(merges);
              const py::gil_scoped_release release;
              return std::make_unique<ByteLevelTokenizer>(vocabulary_of(token_views, kinds, control_names), merge_views,
-                                                         std::move(words));
+                                                         std::move(words), whole_words);
            }),
-           py::arg("tokens"), py::arg("kinds"), py::arg("control_names"), py::arg("merges"), py::arg("patterns"))
+           py::arg("tokens"), py::arg("kinds"), py::arg("control_names"), py::arg("merges"), py::arg("patterns"),
+           py::arg("whole_words") = false)
       .def("missing_bytes", &ByteLevelTokenizer::missing_bytes, "The bytes that no token stands for.")
-      .def("merges", [](const ByteLevelTokenizer& self) {
-        py::list list;
-        for (const auto& [left, right] : self.merges().pairs())
-          list.append(
-              py::bytes(std::string(self.vocabulary().text(left)) + " " + std::string(self.vocabulary().text(right))));
-        return list;
-      });
+      .def("merges", [](const ByteLevelTokenizer& self) { return merge_texts(self.vocabulary(), self.merges()); });
 
   py::class_<SentencePieceTokenizer, Tokenizer>(m, "SentencePieceTokenizer", "SentencePiece BPE with byte fallback.")
       .def(py::init([](const Texts& tokens, const Array<uint8_t>& kinds, const std::vector<std::string>& control_names,
-                       const Array<float>& scores, bool add_space_prefix, int32_t unknown) {
+                       const std::optional<Array<float>>& scores, const std::optional<Texts>& merges,
+                       const std::string& prefix, int32_t unknown) {
              const auto token_views = views(tokens);
-             if (scores.ndim() != 1 || scores.size() != static_cast<py::ssize_t>(token_views.size()))
+             if (scores.has_value() == merges.has_value()) throw py::value_error("either scores or merges are needed");
+             if (scores && (scores->ndim() != 1 || scores->size() != static_cast<py::ssize_t>(token_views.size())))
                throw py::value_error("scores must have one entry a token");
              if (unknown >= static_cast<int64_t>(token_views.size()))
                throw py::value_error("unknown is not a token id");
-             std::vector<float> copy(scores.data(), scores.data() + scores.size());
+             const auto where = space_prefix(prefix);
+             std::vector<float> copy;
+             if (scores) copy.assign(scores->data(), scores->data() + scores->size());
+             const auto merge_views = merges ? views(*merges) : std::vector<std::string_view>();
              const py::gil_scoped_release release;
-             return std::make_unique<SentencePieceTokenizer>(vocabulary_of(token_views, kinds, control_names),
-                                                             std::move(copy), add_space_prefix, unknown);
+             Vocabulary vocabulary = vocabulary_of(token_views, kinds, control_names);
+             if (!scores)
+               return std::make_unique<SentencePieceTokenizer>(std::move(vocabulary), merge_views, where, unknown);
+             return std::make_unique<SentencePieceTokenizer>(std::move(vocabulary), std::move(copy), where, unknown);
            }),
-           py::arg("tokens"), py::arg("kinds"), py::arg("control_names"), py::arg("scores"),
-           py::arg("add_space_prefix"), py::arg("unknown"))
-      .def("scores", [](const SentencePieceTokenizer& self) {
+           py::arg("tokens"), py::arg("kinds"), py::arg("control_names"), py::arg("scores"), py::arg("merges"),
+           py::arg("prefix"), py::arg("unknown"),
+           "prefix: 'none', 'every_start', 'every_start_unless_it' or 'text_unless_it', where a space is put in front.")
+      .def("merges",
+           [](const SentencePieceTokenizer& self) -> std::optional<py::list> {
+             if (!self.merges()) return std::nullopt;
+             return merge_texts(self.vocabulary(), *self.merges());
+           })
+      .def("scores", [](const SentencePieceTokenizer& self) -> std::optional<Array<float>> {
+        if (self.merges()) return std::nullopt;
         Array<float> scores(static_cast<py::ssize_t>(self.scores().size()));
         std::memcpy(scores.mutable_data(), self.scores().data(), self.scores().size() * sizeof(float));
         return scores;

@@ -1,5 +1,4 @@
 // Byte-level BPE.
-#include "base/errors.h"
 #include "tokenizer/tokenizer.h"
 #include "tokenizer/unicode.h"
 
@@ -34,29 +33,15 @@ const ByteAlphabet& alphabet() {
   return a;
 }
 
-std::string shown(std::string_view text) { return std::string(text.substr(0, 64)) + (text.size() > 64 ? "..." : ""); }
-
 } // namespace
 
 ByteLevelTokenizer::ByteLevelTokenizer(Vocabulary vocabulary, const std::vector<std::string_view>& merges,
-                                       std::vector<Pattern> words)
-    : Tokenizer(std::move(vocabulary)), merges_(static_cast<int64_t>(merges.size())), words_(std::move(words)) {
+                                       std::vector<Pattern> words, bool whole_words)
+    : Tokenizer(std::move(vocabulary)),
+      merges_(read_merges(vocabulary_, merges)),
+      words_(std::move(words)),
+      whole_words_(whole_words) {
   for (int b = 0; b < 256; ++b) byte_ids_[b] = vocabulary_.find(alphabet().spell(b));
-  std::string joined;
-  for (size_t rank = 0; rank < merges.size(); ++rank) {
-    const std::string_view merge = merges[rank];
-    const auto fail = [&](const char* what) {
-      throw TokenizerError("tokenizer.ggml.merges[" + std::to_string(rank) + "] '" + shown(merge) + "' " + what);
-    };
-    const size_t space = merge.find(' ');
-    if (space == merge.npos || space == 0 || space + 1 == merge.size() || merge.find(' ', space + 1) != merge.npos)
-      fail("is not two tokens with a space between");
-    const std::string_view left = merge.substr(0, space), right = merge.substr(space + 1);
-    joined.assign(left).append(right);
-    const int32_t left_id = vocabulary_.find(left), right_id = vocabulary_.find(right), id = vocabulary_.find(joined);
-    if (left_id < 0 || right_id < 0 || id < 0) fail("names a token that is not in tokenizer.ggml.tokens");
-    if (!merges_.add(left_id, right_id, static_cast<uint32_t>(rank), ordinary(id) ? id : -1)) fail("is there twice");
-  }
 }
 
 std::vector<int> ByteLevelTokenizer::missing_bytes() const {
@@ -83,11 +68,21 @@ void ByteLevelTokenizer::encode_plain(std::string_view text, bool, std::vector<i
   const auto merge_of = [this](const Symbol& left, const Symbol& right) { return merges_.find(left.id, right.id); };
   std::vector<Symbol> symbols;
   HeapQueue heap;
+  std::string spelt;
   int64_t words = 0;
   const Pattern* patterns = words_.data();
   split(patterns, patterns + words_.size(), text.data(), text.data() + text.size(),
         [&](const char* p, const char* end) {
           if ((++words & 0x3FFF) == 0) poll();
+          if (whole_words_) {
+            spelt.clear();
+            for (const char* q = p; q < end; ++q) spelt += alphabet().spell(static_cast<unsigned char>(*q));
+            const int32_t id = vocabulary_.find(spelt);
+            if (ordinary(id)) {
+              ids.push_back(id);
+              return;
+            }
+          }
           symbols.clear();
           for (; p < end; ++p) {
             const int32_t id = byte_ids_[static_cast<unsigned char>(*p)], n = static_cast<int32_t>(symbols.size());

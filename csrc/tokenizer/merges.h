@@ -4,10 +4,12 @@
 #include <cstdint>
 #include <functional>
 #include <queue>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
 #include "base/poll.h"
+#include "tokenizer/vocabulary.h"
 
 namespace nextoken::tokenizer {
 
@@ -156,5 +158,9 @@ class MergeTable {
   std::vector<Slot> slots_;
   int64_t n_merges_ = 0;
 };
+
+/// Of `merges` spelt "left right" in order of rank; control tokens come of none. Throws TokenizerError for a merge that
+/// is malformed, repeated, or names a token that is not there.
+MergeTable read_merges(const Vocabulary& vocabulary, const std::vector<std::string_view>& merges);
 
 } // namespace nextoken::tokenizer

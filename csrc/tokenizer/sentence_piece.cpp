@@ -35,16 +35,26 @@ uint32_t order_of(float score) {
 
 } // namespace
 
-SentencePieceTokenizer::SentencePieceTokenizer(Vocabulary vocabulary, std::vector<float> scores, bool add_space_prefix,
+SentencePieceTokenizer::SentencePieceTokenizer(Vocabulary vocabulary, std::vector<float> scores, SpacePrefix prefix,
                                                int32_t unknown)
-    : Tokenizer(std::move(vocabulary)),
-      scores_(std::move(scores)),
-      add_space_prefix_(add_space_prefix),
-      unknown_(unknown) {
-  byte_ids_.fill(-1);
+    : Tokenizer(std::move(vocabulary)), scores_(std::move(scores)), prefix_(prefix), unknown_(unknown) {
   for (int32_t id = 0; id < vocabulary_.size(); ++id) {
     if (!std::isfinite(scores_[id]))
       throw TokenizerError("tokenizer.ggml.scores[" + std::to_string(id) + "] is not a finite number");
+  }
+  find_bytes();
+}
+
+SentencePieceTokenizer::SentencePieceTokenizer(Vocabulary vocabulary, const std::vector<std::string_view>& merges,
+                                               SpacePrefix prefix, int32_t unknown)
+    : Tokenizer(std::move(vocabulary)), merges_(read_merges(vocabulary_, merges)), prefix_(prefix), unknown_(unknown) {
+  find_bytes();
+}
+
+void SentencePieceTokenizer::find_bytes() {
+  restarts_ = prefix_ != SpacePrefix::text_unless_it;
+  byte_ids_.fill(-1);
+  for (int32_t id = 0; id < vocabulary_.size(); ++id) {
     if (vocabulary_.kind(id) != TokenKind::byte) continue;
     const int b = byte_of(vocabulary_.text(id));
     if (b < 0)
@@ -78,7 +88,9 @@ void SentencePieceTokenizer::encode_plain(std::string_view text, bool starts, st
                                           Poll& poll) const {
   std::string marked;
   marked.reserve(text.size() + text.size() / 2 + space_mark.size());
-  if (starts && add_space_prefix_) marked.append(space_mark);
+  const bool spaced = !text.empty() && (text[0] == ' ' || text.substr(0, space_mark.size()) == space_mark);
+  const bool unless_it = prefix_ == SpacePrefix::every_start_unless_it || prefix_ == SpacePrefix::text_unless_it;
+  if (starts && prefix_ != SpacePrefix::none && !(unless_it && spaced)) marked.append(space_mark);
   for (const char c : text) {
     if (c == ' ')
       marked.append(space_mark);
@@ -105,11 +117,12 @@ void SentencePieceTokenizer::encode_segment(std::string_view text, std::vector<S
   for (int32_t start = 0; start < length;) {
     const auto n = static_cast<int32_t>(symbols.size());
     const int32_t size = utf8_length(static_cast<unsigned char>(text[start]));
-    symbols.push_back({n - 1, n + 1, start, size, -1});
+    symbols.push_back({n - 1, n + 1, start, size, merges_ ? vocabulary_.find(text.substr(start, size)) : -1});
     start += size;
   }
   symbols.back().next = -1;
   const auto merge_of = [&](const Symbol& left, const Symbol& right) -> Merge {
+    if (merges_) return left.id < 0 || right.id < 0 ? Merge{} : merges_->find(left.id, right.id);
     const int32_t id = vocabulary_.find(text.substr(left.start, left.size + right.size));
     if (!ordinary(id)) return {};
     return {order_of(scores_[id]), id};

@@ -69,7 +69,7 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, bool parse_special
     }
     flush();
     ids.push_back(id);
-    starts = true;
+    starts = restarts_;
     p += length;
     plain = p;
     if ((ids.size() & 0xFFFF) == 0) poll();

@@ -2,6 +2,7 @@
 #pragma once
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -55,6 +56,7 @@ class Tokenizer {
   }
 
   Vocabulary vocabulary_;
+  bool restarts_ = true; // text after a special token `starts`
 
  private:
   SpecialTokens user_defined_, control_, all_special_;
@@ -65,9 +67,10 @@ class Tokenizer {
 /// tokenizers such vocabularies come from; missing_bytes() says which.
 class ByteLevelTokenizer : public Tokenizer {
  public:
-  /// `merges` are "left right" in order of rank. Throws TokenizerError for one that is malformed, repeated, or names
-  /// a token that is not there.
-  ByteLevelTokenizer(Vocabulary vocabulary, const std::vector<std::string_view>& merges, std::vector<Pattern> words);
+  /// `merges` are "left right" in order of rank. `whole_words`: a word that is a token is not merged. Throws
+  /// TokenizerError for a merge that is malformed, repeated, or names a token that is not there.
+  ByteLevelTokenizer(Vocabulary vocabulary, const std::vector<std::string_view>& merges, std::vector<Pattern> words,
+                     bool whole_words);
 
   std::string bytes(int32_t id) const override;
   std::vector<int> missing_bytes() const;
@@ -79,26 +82,42 @@ class ByteLevelTokenizer : public Tokenizer {
   MergeTable merges_;
   std::vector<Pattern> words_;
   std::array<int32_t, 256> byte_ids_;
+  bool whole_words_;
+};
+
+/// Where a space is put before the text.
+enum class SpacePrefix : uint8_t {
+  none,
+  every_start,           // before the first text and after special tokens
+  every_start_unless_it, // the same, unless a space is there
+  text_unless_it,        // before the first text only, unless a space is there
 };
 
 /// SentencePiece BPE with byte fallback: spaces become "▁", and the best-scored token that two neighbours spell
-/// together is merged first. No list of merges is needed: the vocabulary itself says what joins.
+/// together is merged first. No list of merges is needed, the vocabulary itself says what joins; tokenizer.json files
+/// have one all the same, and then its order counts, which differs where overlapping pairs spell one token.
 class SentencePieceTokenizer : public Tokenizer {
  public:
   /// `scores` has one entry a token, finite. `unknown` stands for a byte that has no <0xHH> token, -1 for an error.
   /// Throws TokenizerError for a byte token that is not spelt <0xHH>.
-  SentencePieceTokenizer(Vocabulary vocabulary, std::vector<float> scores, bool add_space_prefix, int32_t unknown);
+  SentencePieceTokenizer(Vocabulary vocabulary, std::vector<float> scores, SpacePrefix prefix, int32_t unknown);
+  /// With `merges`, "left right" in order of rank, instead of scores. Throws as ByteLevelTokenizer does, too.
+  SentencePieceTokenizer(Vocabulary vocabulary, const std::vector<std::string_view>& merges, SpacePrefix prefix,
+                         int32_t unknown);
 
   std::string bytes(int32_t id) const override;
   const std::vector<float>& scores() const { return scores_; }
+  const MergeTable* merges() const { return merges_ ? &*merges_ : nullptr; }
 
  private:
   void encode_plain(std::string_view text, bool starts, std::vector<int32_t>& ids, Poll& poll) const override;
   void encode_segment(std::string_view text, std::vector<Symbol>& symbols, HeapQueue& queue, std::vector<int32_t>& ids,
                       Poll& poll) const;
   void append(std::string_view symbol, int32_t id, std::vector<int32_t>& ids) const;
+  void find_bytes();
   std::vector<float> scores_;
-  bool add_space_prefix_;
+  std::optional<MergeTable> merges_;
+  SpacePrefix prefix_;
   int32_t unknown_;
   std::array<int32_t, 256> byte_ids_;
   std::array<bool, 256> joins_space_; // by last byte of a character: some token has it before a "▁"

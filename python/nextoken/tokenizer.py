@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from nextoken import _native
 from nextoken.text import StreamDecoder
-from nextoken.tokenizer_metadata import END_NAMES, Options, VocabularyData, read_metadata
+from nextoken.tokenizer_metadata import Options, VocabularyData, read_metadata
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,24 +43,29 @@ class Tokenizer:
     def __init__(self, options: Options, vocabulary: VocabularyData) -> None:
         """Build from what `read_metadata` returns. Raises TokenizerError for a vocabulary that makes no sense."""
         self._options = options
-        names = list(END_NAMES)
+        names = list(options.end_names)
         if options.model == "gpt2":
             merges = vocabulary.merges or []
             self._native: _native.Tokenizer = _native.ByteLevelTokenizer(
-                vocabulary.tokens, vocabulary.kinds, names, merges, list(options.patterns)
+                vocabulary.tokens,
+                vocabulary.kinds,
+                names,
+                merges,
+                list(options.patterns),
+                options.whole_words,
             )
         else:
-            assert vocabulary.scores is not None  # read_metadata sees to it
             unknown = -1 if options.unk_id is None else options.unk_id
             self._native = _native.SentencePieceTokenizer(
                 vocabulary.tokens,
                 vocabulary.kinds,
                 names,
                 vocabulary.scores,
-                options.add_space_prefix,
+                vocabulary.merges,
+                options.space_prefix,
                 unknown,
             )
-        named = (self._native.find(name.encode()) for name in END_NAMES)
+        named = (self._native.find(name.encode()) for name in names)
         self._eos_ids = options.end_ids | {token_id for token_id in named if token_id >= 0}
 
     def encode(self, text: str, add_special_tokens: bool = True, parse_special: bool = False) -> list[int]:
@@ -84,11 +89,11 @@ class Tokenizer:
     def decode(self, ids: Ids, skip_special_tokens: bool = False) -> str:
         """The text of `ids`, bytes that are no UTF-8 as U+FFFD; without control tokens if `skip_special_tokens`.
 
-        Where encoding puts a space before the text (`add_space_prefix`), one space at the start is taken away.
+        Where encoding puts a space before the text (`space_prefix`), one space at the start is taken away.
         Raises ValueError for an id that is not in the vocabulary, TypeError for one that is not a whole number.
         """
         raw = self.decode_bytes(ids, skip_special_tokens)
-        if self._options.add_space_prefix and raw.startswith(b" "):
+        if self._options.space_prefix != "none" and raw.startswith(b" "):
             raw = raw[1:]
         return raw.decode("utf-8", "replace")
 
@@ -244,7 +249,8 @@ class Tokenizer:
     def _content(self) -> tuple[Options, VocabularyData]:
         native = self._native
         scores = native.scores() if isinstance(native, _native.SentencePieceTokenizer) else None
-        merges = native.merges() if isinstance(native, _native.ByteLevelTokenizer) else None
+        both = (_native.ByteLevelTokenizer, _native.SentencePieceTokenizer)
+        merges = native.merges() if isinstance(native, both) else None
         return self._options, VocabularyData(native.texts(), native.kinds(), scores, merges)
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -31,7 +31,7 @@ class Options:
 
     model: str  # "gpt2": byte-level BPE, "llama": SentencePiece BPE
     patterns: tuple[str, ...]
-    add_space_prefix: bool
+    space_prefix: str  # "none", "every_start" and so on: see csrc/tokenizer/tokenizer.h
     add_bos: bool
     add_eos: bool
     bos_id: int | None
@@ -40,6 +40,8 @@ class Options:
     pad_id: int | None
     end_ids: frozenset[int]  # declared: end of sequence, of turn, of message
     chat_template: str | None
+    whole_words: bool = False  # of a byte-level one: a word that is a token is not merged
+    end_names: tuple[str, ...] = END_NAMES  # of control tokens that end an answer, if the vocabulary has them
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def read_metadata(file: _native.GGUFFile) -> tuple[Options, VocabularyData]:
     options = Options(
         model=model,
         patterns=_patterns(file) if byte_level else (),
-        add_space_prefix=_flag(file, "add_space_prefix", not byte_level),
+        space_prefix="every_start" if _flag(file, "add_space_prefix", not byte_level) else "none",
         add_bos=_flag(file, "add_bos_token", not byte_level),
         add_eos=_flag(file, "add_eos_token", False),
         bos_id=bos_id,
