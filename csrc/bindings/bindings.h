@@ -8,6 +8,7 @@ void bind_errors(pybind11::module_& m);
 void bind_kernels(pybind11::module_& m);
 void bind_kernels_ops(pybind11::module_& m);
 void bind_sampling(pybind11::module_& m);
+void bind_file(pybind11::module_& m);
 void bind_gguf(pybind11::module_& m);
 void bind_spec(pybind11::module_& m);
 void bind_model(pybind11::module_& m);

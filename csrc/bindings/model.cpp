@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <variant>
 #include <vector>
 
 #include "bindings.h"
@@ -33,23 +34,50 @@ TensorSource to_source(const py::handle& tensor) {
   source.shape = tensor.attr("shape").cast<std::vector<int64_t>>();
   source.offset = tensor.attr("offset").cast<int64_t>();
   source.nbytes = tensor.attr("nbytes").cast<int64_t>();
+  source.file = tensor.attr("file").cast<int32_t>();
+  source.halved_heads = tensor.attr("halved_heads").cast<int64_t>();
+  source.plus = tensor.attr("plus").cast<float>();
+  source.values = tensor.attr("values").cast<std::vector<float>>();
+  const py::object stored = tensor.attr("stored_type");
+  if (!stored.is_none()) source.stored_type = stored.cast<int32_t>();
   return source;
 }
 
-std::shared_ptr<PyModel> load(const Spec& spec, const py::dict& tensors, const std::string& path,
-                              const gguf::GGUFFile* header, int n_threads, const std::optional<std::string>& isa,
-                              bool check, const py::object& progress, const py::object& cancel) {
+using Headers = std::variant<std::monostate, const gguf::GGUFFile*, std::vector<const File*>>;
+
+/// A path, or a list of them; each str or bytes.
+std::vector<std::string> to_paths(const py::object& path) {
+  if (py::isinstance<py::list>(path)) return path.cast<std::vector<std::string>>();
+  return {path.cast<std::string>()};
+}
+
+std::vector<const File*> to_files(const Headers& headers) {
+  if (const auto* one = std::get_if<const gguf::GGUFFile*>(&headers)) {
+    return *one ? std::vector<const File*>{&(*one)->file} : std::vector<const File*>{};
+  }
+  if (std::holds_alternative<std::monostate>(headers)) return {};
+  for (const File* file : std::get<std::vector<const File*>>(headers)) {
+    if (!file) throw std::invalid_argument("a header is None");
+  }
+  return std::get<std::vector<const File*>>(headers);
+}
+
+std::shared_ptr<PyModel> load(const Spec& spec, const py::dict& tensors, const py::object& path, const Headers& header,
+                              int n_threads, const std::optional<std::string>& isa, bool check,
+                              const py::object& progress, const py::object& cancel) {
   if (n_threads < 1 || n_threads > 1024) {
     throw std::invalid_argument("n_threads must be from 1 to 1024, not " + std::to_string(n_threads));
   }
   TensorSources sources;
   for (const auto& [role, tensor] : tensors) sources[role.cast<std::string>()] = to_source(tensor);
+  const std::vector<std::string> paths = to_paths(path);
+  const std::vector<const File*> headers = to_files(header);
   PythonPoll poll(cancel, nullptr);
   PythonProgress report(progress);
   auto result = std::make_shared<PyModel>();
   const py::gil_scoped_release released;
-  result->model = load_model(spec, sources, path, header ? &header->file : nullptr, n_threads,
-                             isa ? isa->c_str() : nullptr, check, &poll, std::ref(report));
+  result->model = load_model(spec, sources, paths, headers, n_threads, isa ? isa->c_str() : nullptr, check, &poll,
+                             std::ref(report));
   result->isa = result->model->kernels->isa();
   result->n_threads = n_threads;
   return result;
@@ -196,11 +224,11 @@ void bind_model(py::module_& m) {
           "load", &load, py::arg("spec"), py::arg("tensors"), py::arg("path"), py::kw_only(),
           py::arg("header") = py::none(), py::arg("n_threads"), py::arg("isa") = py::none(), py::arg("check") = true,
           py::arg("progress") = py::none(), py::arg("cancel") = py::none(),
-          "Read and repack the tensors, {role: object with name, type, shape, offset, nbytes}, of the file at path.\n\n"
-          "header is the GGUFFile they come from; if path leads to another file by now, that is a ModelFormatError.\n"
-          "Without `check`, weights need not be finite. progress(bytes_done, bytes_total); cancel has is_set(). Raises "
-          "ModelFormatError, UnsupportedModelError,\n"
-          "NumericalError, OSError, MemoryError, Cancelled.")
+          "Read and repack the tensors, {role: checkpoints.tensors.TensorInfo}, of the file or files at path.\n\n"
+          "header is the GGUFFile, or one File each, they come from; if a path leads to another file by now, that is\n"
+          "a ModelFormatError. Without `check`, weights need not be finite. progress(bytes_done, bytes_total); cancel\n"
+          "has is_set(). Raises ModelFormatError, UnsupportedModelError, NumericalError, OSError, MemoryError,\n"
+          "Cancelled.")
       .def_property_readonly("spec", [](const PyModel& m) { return m.model->spec; })
       .def_property_readonly(
           "nbytes", [](const PyModel& m) { return m.model->weights.storage.size(); }, "bytes of packed weights")

@@ -7,6 +7,7 @@ PYBIND11_MODULE(_native, m) {
   nextoken::bindings::bind_kernels(m);
   nextoken::bindings::bind_kernels_ops(m);
   nextoken::bindings::bind_sampling(m);
+  nextoken::bindings::bind_file(m);
   nextoken::bindings::bind_gguf(m);
   nextoken::bindings::bind_spec(m);
   nextoken::bindings::bind_profile(m);

@@ -3,7 +3,6 @@
 #include <cmath>
 
 #include "base/errors.h"
-#include "quant/pack.h"
 
 namespace nextoken {
 namespace {
@@ -14,9 +13,9 @@ std::string shape_text(const std::vector<int64_t>& shape) {
   return text;
 }
 
-const quant::TypeInfo& type_of(const TensorSource& source) {
+const quant::TypeInfo& info_of(int32_t type, const TensorSource& source) {
   try {
-    return quant::type_info((WeightType)source.type);
+    return quant::type_info((WeightType)type);
   } catch (const UnsupportedError& e) {
     throw UnsupportedError("tensor '" + source.name + "': " + e.what());
   }
@@ -32,27 +31,41 @@ void require_shape(const TensorSource& source, std::vector<int64_t> expected) {
   }
 }
 
+void require_whole_blocks(const TensorSource& source, int64_t k, const quant::TypeInfo& info) {
+  if (k % info.block_size == 0) return;
+  throw FormatError("tensor '" + source.name + "': rows of " + std::to_string(k) + " elements are no whole blocks of " +
+                        info.name + ", which have " + std::to_string(info.block_size),
+                    source.name, source.offset);
+}
+
 } // namespace
 
 void Plan::matrix(const std::string& role, int64_t n_rows, int64_t k, Matrix& m) {
   const TensorSource* source = find(role);
   if (!source) return;
-  const quant::TypeInfo& info = type_of(*source);
+  const quant::TypeInfo& info = info_of(source->type, *source);
   require_shape(*source, {k, n_rows});
-  if (k % info.block_size != 0) {
-    throw FormatError("tensor '" + source->name + "': rows of " + std::to_string(k) +
-                          " elements are no whole blocks of " + info.name + ", which have " +
-                          std::to_string(info.block_size),
-                      source->name, source->offset);
-  }
+  require_whole_blocks(*source, k, info);
   const int64_t row_bytes = k / info.block_size * info.block_bytes;
   require_bytes(*source, row_bytes * n_rows);
-  m.type = info.type;
-  m.form = info.form;
+  const quant::TypeInfo& stored = source->stored_type < 0 ? info : info_of(source->stored_type, *source);
+  if (stored.type != info.type && info.block_size != 1) {
+    throw UnsupportedError("tensor '" + source->name + "' is quantised already, as " + info.name +
+                           ": only F32, F16 and BF16 are converted");
+  }
+  require_whole_blocks(*source, k, stored);
+  if (source->halved_heads < 0 || (source->halved_heads > 0 && n_rows % (2 * source->halved_heads) != 0)) {
+    throw FormatError("tensor '" + source->name + "': " + std::to_string(n_rows) + " rows are no " +
+                          std::to_string(source->halved_heads) + " heads of two halves",
+                      source->name, source->offset);
+  }
+  m.type = stored.type;
+  m.form = stored.form;
   m.n_rows = n_rows;
   m.k = k;
-  m.panel_bytes = quant::panel_bytes(info.type, k);
+  m.panel_bytes = quant::panel_bytes(stored.type, k);
   matrices.push_back({&m, source, row_bytes, storage_bytes});
+  if (stored.type != info.type) fingerprint.add(reinterpret_cast<const uint8_t*>(stored.name), 4);
   storage_bytes += m.bytes();
   file_bytes += source->nbytes;
 }
@@ -60,14 +73,20 @@ void Plan::matrix(const std::string& role, int64_t n_rows, int64_t k, Matrix& m)
 void Plan::vector(const std::string& role, int64_t n, std::vector<float>& v, float least) {
   const TensorSource* source = find(role);
   if (!source) return;
-  const quant::TypeInfo& info = type_of(*source);
   require_shape(*source, {n});
-  require_bytes(*source, (n + info.block_size - 1) / info.block_size * info.block_bytes);
-  std::vector<uint8_t> bytes((size_t)source->nbytes);
-  file_.read(bytes.data(), bytes.size(), source->offset, source->name);
-  v.resize((size_t)n);
-  quant::dequantize(info.type, bytes.data(), n, v.data());
-  for (float x : v) {
+  if (!source->values.empty()) {
+    if ((int64_t)source->values.size() != n) throw FormatError("tensor '" + source->name + "' lacks values", role);
+    v = source->values;
+  } else {
+    const quant::TypeInfo& info = info_of(source->type, *source);
+    require_bytes(*source, (n + info.block_size - 1) / info.block_size * info.block_bytes);
+    std::vector<uint8_t> bytes((size_t)source->nbytes);
+    file_of(*source).read(bytes.data(), bytes.size(), source->offset, source->name);
+    v.resize((size_t)n);
+    quant::dequantize(info.type, bytes.data(), n, v.data());
+  }
+  for (float& x : v) {
+    if (source->plus != 0.0f) x += source->plus;
     if (!std::isfinite(x) && (check || least > -FLT_MAX)) {
       throw NumericalError("tensor '" + source->name + "' holds numbers that are not finite");
     }
@@ -77,7 +96,7 @@ void Plan::vector(const std::string& role, int64_t n, std::vector<float>& v, flo
           source->name, source->offset);
     }
   }
-  fingerprint.add(bytes.data(), source->nbytes);
+  fingerprint.add(reinterpret_cast<const uint8_t*>(v.data()), n * 4);
 }
 
 void Plan::biases(const std::vector<Bias>& parts, std::vector<float>& v) {
@@ -101,16 +120,25 @@ void Plan::require_complete() const {
 
 const TensorSource* Plan::find(const std::string& role) {
   const auto found = sources_.find(role);
-  if (found != sources_.end()) return &found->second;
-  missing_.push_back(role);
-  return nullptr;
+  if (found == sources_.end()) {
+    missing_.push_back(role);
+    return nullptr;
+  }
+  const TensorSource& source = found->second;
+  if (source.file < 0 || (size_t)source.file >= files_.size()) {
+    throw FormatError("tensor '" + source.name + "' is in file " + std::to_string(source.file) + " of " +
+                          std::to_string(files_.size()),
+                      source.name);
+  }
+  return &source;
 }
 
 void Plan::require_bytes(const TensorSource& source, int64_t nbytes) const {
-  if (source.nbytes != nbytes || source.offset < 0 || source.offset > file_.size() - nbytes) {
+  const int64_t size = file_of(source).size();
+  if (source.nbytes != nbytes || source.offset < 0 || source.offset > size - nbytes) {
     throw TruncatedError("tensor '" + source.name + "' at byte " + std::to_string(source.offset) + " needs " +
-                             std::to_string(nbytes) + " bytes of a file of " + std::to_string(file_.size()),
-                         source.name, source.offset, source.offset + nbytes, file_.size());
+                             std::to_string(nbytes) + " bytes of a file of " + std::to_string(size),
+                         source.name, source.offset, source.offset + nbytes, size);
   }
 }
 

@@ -1,13 +1,15 @@
-// What a load will read: every tensor checked against the spec and the file before any memory is taken.
+// What is to be read where: every tensor checked against the spec and the files before any memory is taken.
 #pragma once
 #include <cfloat>
 #include <string>
 #include <vector>
 
 #include "base/file.h"
+#include "kernels/matrix.h"
 #include "model/fingerprint.h"
-#include "model/load.h"
 #include "model/model.h"
+#include "model/sources.h"
+#include "quant/pack.h"
 
 namespace nextoken {
 
@@ -17,20 +19,21 @@ struct PlannedMatrix {
   const TensorSource* source;
   int64_t row_bytes; // in the file
   int64_t place;     // in storage
+
+  bool converted() const { return (int32_t)matrix->type != source->type; }
 };
 
 class Plan {
  public:
-  /// `check`: weights must be finite.
-  Plan(const TensorSources& sources, const File& file, bool check) : check(check), sources_(sources), file_(file) {}
+  Plan(const TensorSources& sources, const std::vector<File>& files, bool check)
+      : check(check), sources_(sources), files_(files) {}
 
   bool has(const std::string& role) const { return sources_.count(role) != 0; }
+  const File& file_of(const TensorSource& source) const { return files_[(size_t)source.file]; }
 
   void matrix(const std::string& role, int64_t n_rows, int64_t k, Matrix& m);
-
   /// Of finite numbers, each at least `least`; any numbers where neither `check` nor a bound asks. Read at once.
   void vector(const std::string& role, int64_t n, std::vector<float>& v, float least = -FLT_MAX);
-
   /// The biases of matrices whose outputs stand side by side: empty if the file has none of them, zero where it lacks
   /// one.
   struct Bias {
@@ -39,10 +42,10 @@ class Plan {
   };
   void biases(const std::vector<Bias>& parts, std::vector<float>& v);
 
-  /// Throws FormatError that names the roles no tensor plays.
+  /// Throws FormatError that names the roles asked for and not there.
   void require_complete() const;
 
-  const bool check;
+  const bool check; // that weights are finite
   std::vector<PlannedMatrix> matrices;
   int64_t storage_bytes = 0, file_bytes = 0;
   Fingerprint fingerprint;
@@ -52,7 +55,7 @@ class Plan {
   void require_bytes(const TensorSource& source, int64_t nbytes) const;
 
   const TensorSources& sources_;
-  const File& file_;
+  const std::vector<File>& files_;
   std::vector<std::string> missing_;
 };
 

@@ -33,11 +33,14 @@ class LLM(OpenModel):
     >>> for token in llm.stream("The capital of France is", max_tokens=8):
     ...     print(token, end="", flush=True)
 
-    `model` is the path of a GGUF file, or a name of the catalogue, downloaded the first time.
+    `model` is the path of a GGUF file or of a Hugging Face folder with safetensors, a name of the catalogue, or
+    "owner/name" of the Hugging Face hub (needs the extra `hub`): its folder, or the one file that the pattern `file`
+    ("*Q4_K_M.gguf") fits, of the branch, tag or commit `revision`. What is not here is downloaded the first time.
     `n_ctx` is the most tokens of a sequence, the model's trained context if None. `n_threads` is the number of
     physical cores this process may use if None. `kv_dtype` is the type of cached keys and values, "f16" or "f32".
-    `device` is "cpu" or "auto". `progress(done, total)` is told of bytes while the model is downloaded, and again while
-    it is read; `cancel` is an event that stops both.
+    `dtype` quantises or converts the matrices of a float checkpoint while it is read: "q8_0", "q4_0", "q4_k", "f16"
+    and so on. `device` is "cpu" or "auto". `progress(done, total)` is told of bytes while the model is downloaded, and
+    again while it is read; `cancel` is an event that stops both.
 
     `allow_unused=True` leaves out tensors and hyper-parameters that this version does not know, with a warning; what is
     known to change the answers is refused all the same. `check=False` loads weights that are not finite numbers: a

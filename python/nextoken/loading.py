@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nextoken import _native
 from nextoken.architectures import plan
-from nextoken.checkpoints import catalogue
-from nextoken.checkpoints.gguf import open_gguf
+from nextoken.checkpoints import catalogue, hub
+from nextoken.checkpoints.opening import open_checkpoint
+from nextoken.checkpoints.tensors import check_dtype, with_dtype
 from nextoken.engine import CancelFlag, Engine, Progress
-from nextoken.errors import Error, UnsupportedModelError
+from nextoken.errors import Error
 from nextoken.threads import choose_threads
 
 if TYPE_CHECKING:
@@ -38,8 +40,8 @@ class Loaded:
 class PendingTokenizer:
     """A tokenizer that a thread is building; whoever needs it first waits."""
 
-    def __init__(self, file: Any) -> None:
-        self._file = file
+    def __init__(self, build: Callable[[], Tokenizer]) -> None:
+        self._builder: Callable[[], Tokenizer] | None = build
         self._tokenizer: Tokenizer | None = None
         self._error: Error | None = None
         self._thread = threading.Thread(target=self._build, name="nextoken-tokenizer")
@@ -47,9 +49,8 @@ class PendingTokenizer:
 
     def _build(self) -> None:
         try:
-            from nextoken.tokenizer import tokenizer_from_gguf
-
-            self._tokenizer = tokenizer_from_gguf(self._file)
+            assert self._builder is not None
+            self._tokenizer = self._builder()
         except Error as error:
             self._error = error
         except Exception as error:
@@ -57,7 +58,7 @@ class PendingTokenizer:
 
             self._error = TokenizerError(f"the tokenizer could not be built: {error!r}")
         finally:
-            del self._file  # the metadata of a large vocabulary are not needed twice
+            self._builder = None  # nor what it holds: the metadata of a large vocabulary are not needed twice
 
     def wait(self) -> None:
         self._thread.join()
@@ -81,7 +82,10 @@ def load(
     n_ctx: int | None,
     n_threads: int | None,
     kv_dtype: str,
+    dtype: str | None,
     device: str,
+    file: str | None,
+    revision: str | None,
     allow_unused: bool,
     check: bool,
     progress: Progress | None,
@@ -89,6 +93,8 @@ def load(
 ) -> Loaded:
     """What `LLM` promises of its constructor. A failure leaves no thread, descriptor or memory behind."""
     _check_choice("kv_dtype", kv_dtype, KV_DTYPES)
+    if dtype is not None:
+        check_dtype(dtype)
     _check_choice("device", device, DEVICES)
     for what, value in (("allow_unused", allow_unused), ("check", check)):
         if not isinstance(value, bool):
@@ -98,20 +104,21 @@ def load(
     flag = None if cancel is None else CancelFlag(cancel)
     threads = choose_threads(n_threads)
     asked = _check_n_ctx(n_ctx)
-    path, name = find(model, progress, cancel)
-    file = open_gguf(path)
+    path, name = find(model, progress, cancel, file, revision)
+    checkpoint = open_checkpoint(path, allow_unused=allow_unused)
     try:
-        layout = plan(file, asked, allow_unused=allow_unused)
+        layout = plan(checkpoint, asked, allow_unused=allow_unused)
+        checkpoint.finish(layout.spec)
         trained: int = layout.spec.n_ctx
         if asked is not None and asked > trained:
             log.warning("n_ctx=%d is beyond the %d positions that %s was trained for", asked, trained, name)
-        tokenizer = PendingTokenizer(file.native)
+        tokenizer = PendingTokenizer(checkpoint.tokenizer_builder())
         try:
             native = _native.Model.load(
                 layout.spec,
-                layout.tensors,
-                os.fsencode(path),
-                header=file.native,
+                layout.tensors if dtype is None else with_dtype(layout.tensors, dtype),
+                [os.fsencode(path) for path in checkpoint.paths],
+                header=checkpoint.headers,
                 n_threads=threads,
                 check=check,
                 progress=progress,
@@ -121,24 +128,36 @@ def load(
             tokenizer.wait()
             raise
     finally:
-        file.close()
+        checkpoint.close()
     engine = Engine(native, kv_dtype, trained if asked is None else asked)
     return Loaded(engine, tokenizer, os.fsdecode(path), name)
 
 
-def find(model: Any, progress: Progress | None, cancel: Any) -> tuple[str | bytes, str]:
-    """The path of a model's file and the name to call it by. What is on the disk goes before the catalogue."""
+def find(
+    model: Any, progress: Progress | None, cancel: Any, file: str | None = None, revision: str | None = None
+) -> tuple[str | bytes, str]:
+    """The path of a model's file or folder and the name to call it by.
+
+    What is on the disk goes before the catalogue, and the catalogue before the hub.
+    """
     path: str | bytes = os.fspath(model)
     shown = os.fsdecode(path)
     if "\0" in shown:
         raise ValueError("the model's path has a NUL character in it")
     if shown == "":
         raise ValueError("the model's path is empty")
+    hub.check_names(file, revision)
+    on_hub = not os.path.lexists(path) and not catalogue.is_name(shown) and hub.is_repository(shown)
+    if (file is not None or revision is not None) and not on_hub:
+        raise ValueError(
+            "file and revision are for models of the hub, 'owner/name', that are no file or folder here"
+        )
+    if on_hub:
+        found = hub.fetch(shown, file, revision, progress, cancel)
+        return found, shown.split("/")[1] if file is None else os.path.basename(found).removesuffix(".gguf")
     if os.path.isdir(path):
         if os.path.exists(os.path.join(shown, "config.json")):
-            raise UnsupportedModelError(
-                f"{shown}: Hugging Face folders are not supported yet, give a GGUF file"
-            )
+            return path, os.path.basename(os.path.abspath(shown))
         raise IsADirectoryError(21, os.strerror(21), shown)
     if not os.path.lexists(path) and catalogue.is_name(shown):
         return str(catalogue.fetch(shown, progress, cancel)), shown

@@ -125,6 +125,37 @@ class Sampler:
     @property
     def vocab_size(self) -> int: ...
 
+class File:
+    """
+    A regular file, open for reading by position; never mapped.
+    """
+
+    def __init__(self, path: typing.Any) -> None:
+        """
+        Raises OSError, ModelFormatError for what is no regular file, ValueError for a NUL in the path.
+        """
+
+    def close(self) -> None:
+        """
+        Give the file descriptor back.
+        """
+
+    def read(
+        self,
+        offset: typing.SupportsInt | typing.SupportsIndex,
+        n: typing.SupportsInt | typing.SupportsIndex,
+        field: str | bytes,
+    ) -> bytes:
+        """
+        n bytes at offset. ModelTruncatedError, with the field, if the file ends before.
+        """
+
+    @property
+    def size(self) -> int:
+        """
+        Bytes in the file when it was opened.
+        """
+
 class Strings:
     """
     An array of strings, seen where the file's metadata hold it.
@@ -635,9 +666,9 @@ class Model:
     def load(
         spec: Spec,
         tensors: dict[typing.Any, typing.Any],
-        path: str | bytes,
+        path: typing.Any,
         *,
-        header: GGUFFile | None = None,
+        header: None | GGUFFile | collections.abc.Sequence[File] | None = None,
         n_threads: typing.SupportsInt | typing.SupportsIndex,
         isa: str | None = None,
         check: bool = True,
@@ -645,11 +676,12 @@ class Model:
         cancel: typing.Any = None,
     ) -> Model:
         """
-        Read and repack the tensors, {role: object with name, type, shape, offset, nbytes}, of the file at path.
+        Read and repack the tensors, {role: checkpoints.tensors.TensorInfo}, of the file or files at path.
 
-        header is the GGUFFile they come from; if path leads to another file by now, that is a ModelFormatError.
-        Without `check`, weights need not be finite. progress(bytes_done, bytes_total); cancel has is_set(). Raises ModelFormatError, UnsupportedModelError,
-        NumericalError, OSError, MemoryError, Cancelled.
+        header is the GGUFFile, or one File each, they come from; if a path leads to another file by now, that is
+        a ModelFormatError. Without `check`, weights need not be finite. progress(bytes_done, bytes_total); cancel
+        has is_set(). Raises ModelFormatError, UnsupportedModelError, NumericalError, OSError, MemoryError,
+        Cancelled.
         """
 
     def close(self) -> None:
@@ -814,6 +846,7 @@ class ByteLevelTokenizer(Tokenizer):
         control_names: collections.abc.Sequence[str],
         merges: list[bytes] | Strings,
         patterns: collections.abc.Sequence[str],
+        whole_words: bool = False,
     ) -> None: ...
     def merges(self) -> list[typing.Any]: ...
     def missing_bytes(self) -> list[int]:
@@ -831,11 +864,17 @@ class SentencePieceTokenizer(Tokenizer):
         tokens: list[bytes] | Strings,
         kinds: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8],
         control_names: collections.abc.Sequence[str],
-        scores: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
-        add_space_prefix: bool,
+        scores: typing.Annotated[numpy.typing.ArrayLike, numpy.float32] | None,
+        merges: list[bytes] | Strings | None,
+        prefix: str | bytes,
         unknown: typing.SupportsInt | typing.SupportsIndex,
-    ) -> None: ...
-    def scores(self) -> numpy.typing.NDArray[numpy.float32]: ...
+    ) -> None:
+        """
+        prefix: 'none', 'every_start', 'every_start_unless_it' or 'text_unless_it', where a space is put in front.
+        """
+
+    def merges(self) -> list[typing.Any] | None: ...
+    def scores(self) -> numpy.typing.NDArray[numpy.float32] | None: ...
 
 def append(
     model: Model,

@@ -9,13 +9,16 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from nextoken import _native
+from nextoken.checkpoints.tensors import TensorInfo as TensorInfo
 from nextoken.errors import ModelFormatError, UnsupportedModelError
+
+if TYPE_CHECKING:
+    from nextoken.tokenizer import Tokenizer
 
 logger = logging.getLogger("nextoken")
 Default = TypeVar("Default")
@@ -23,22 +26,6 @@ StrPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 _INTEGERS = ("u8", "i8", "u16", "i16", "u32", "i32", "u64", "i64")
 _FLOATS = ("f32", "f64")
-
-
-@dataclass(frozen=True, slots=True)
-class TensorInfo:
-    """One entry of the tensor table. `shape[0]` is the length of a row; `offset` is a position in the file."""
-
-    name: str
-    shape: tuple[int, ...]
-    type: int
-    type_name: str
-    offset: int
-    nbytes: int
-
-    @property
-    def n_elements(self) -> int:
-        return math.prod(self.shape)
 
 
 class Metadata(Mapping[str, Any]):
@@ -81,9 +68,11 @@ class GGUFCheckpoint:
     def __init__(self, native: _native.GGUFFile) -> None:
         self.native = native
         self.path: str = native.path
-        self.version: int = native.version
+        self.version: int | None = native.version
         self.size: int = native.size
         self.metadata = Metadata(native)
+        self.paths: list[str] = [self.path]
+        self.headers: _native.GGUFFile | list[_native.File] = native
 
     def __enter__(self) -> GGUFCheckpoint:
         return self
@@ -94,6 +83,20 @@ class GGUFCheckpoint:
     def close(self) -> None:
         """Give the file descriptor back; metadata and tensor table stay. Twice does nothing."""
         self.native.close()
+
+    def finish(self, spec: _native.Spec) -> None:
+        """Put into the spec what the architecture can not know of this kind of checkpoint."""
+
+    def tokenizer_builder(self) -> Callable[[], Tokenizer]:
+        """What builds the tokenizer, and holds no more of this than that takes."""
+        native = self.native
+
+        def build() -> Tokenizer:
+            from nextoken.tokenizer import tokenizer_from_gguf
+
+            return tokenizer_from_gguf(native)
+
+        return build
 
     @cached_property
     def tensors(self) -> dict[str, TensorInfo]:

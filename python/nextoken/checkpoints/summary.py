@@ -26,7 +26,7 @@ class Summary:
 
     path: str
     size: int
-    version: int
+    version: int | None  # of GGUF; None for a folder
     architecture: str
     name: str | None
     hparams: dict[str, Any]
@@ -55,7 +55,9 @@ def summary(checkpoint: GGUFCheckpoint) -> Summary:
         architecture=_printable(checkpoint.architecture),
         name=_printable(metadata["general.name"]) if named else None,
         hparams={k.removeprefix(prefix): _printable(metadata[k]) for k in metadata if k.startswith(prefix)},
-        vocab_size=metadata.length(tokens) if tokens in metadata else None,
+        vocab_size=metadata.length(tokens)
+        if tokens in metadata
+        else metadata.get(checkpoint.hparam_key("vocab_size")),
         types=tuple(sorted(types, key=lambda t: -t.nbytes)),
         n_tensors=len(checkpoint.tensors),
         n_parameters=sum(t.n_elements for t in types),

@@ -12,9 +12,10 @@ from rich.table import Table
 
 from nextoken.architectures import plan
 from nextoken.checkpoints import catalogue
-from nextoken.checkpoints.gguf import open_gguf
+from nextoken.checkpoints.opening import open_checkpoint
 from nextoken.checkpoints.summary import summary
-from nextoken.cli.opening import JsonOption, KvOption, ModelArgument, mib
+from nextoken.checkpoints.tensors import check_dtype, with_dtype
+from nextoken.cli.opening import DtypeOption, JsonOption, KvOption, ModelArgument, mib
 from nextoken.errors import UnsupportedModelError
 
 
@@ -25,6 +26,7 @@ def inspect_command(
         typer.Option("--n-ctx", help="Context to reckon the cache for; the trained one if not given."),
     ] = None,
     kv_dtype: KvOption = "f16",
+    dtype: DtypeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show architecture, hyper-parameters, tensors by type, and the memory that a context takes. Reads no weights.
@@ -37,11 +39,16 @@ def inspect_command(
         if local is None:
             raise FileNotFoundError(2, f"not downloaded yet; nextoken run {model} fetches it", model)
         path = str(local)
-    with open_gguf(path) as checkpoint:
+    with open_checkpoint(path) as checkpoint:
         about = summary(checkpoint)
         result: dict[str, Any] = asdict(about)
         try:
-            spec = plan(checkpoint).spec
+            layout = plan(checkpoint)
+            spec = layout.spec
+            weights = about.weight_bytes
+            if dtype is not None:
+                check_dtype(dtype)
+                weights = sum(t.stored_nbytes for t in with_dtype(layout.tensors, dtype).values())
             context = spec.n_ctx if n_ctx is None else n_ctx
             cache = spec.kv_bytes(kv_dtype, context)
             result["memory"] = {
@@ -49,8 +56,8 @@ def inspect_command(
                 "kv_dtype": kv_dtype,
                 "kv_bytes": cache,
                 "kv_bytes_per_token": spec.kv_bytes(kv_dtype, 4096) // 4096,
-                "weight_bytes": about.weight_bytes,
-                "total_bytes": about.weight_bytes + cache,
+                "weight_bytes": weights,
+                "total_bytes": weights + cache,
             }
             result["supported"] = True
         except UnsupportedModelError as error:
@@ -63,12 +70,11 @@ def inspect_command(
 
 def _print(about: dict[str, Any]) -> None:
     console = Console(highlight=False, markup=False, soft_wrap=True)
+    kind = "a Hugging Face folder" if about["version"] is None else f"GGUF version {about['version']}"
     console.print(
         f"{about['name'] or about['path']}: {about['architecture']}, {about['n_parameters'] / 1e6:.1f} M parameters"
     )
-    console.print(
-        f"{about['path']}: GGUF version {about['version']}, {about['size']} bytes, {about['vocab_size']} tokens\n"
-    )
+    console.print(f"{about['path']}: {kind}, {about['size']} bytes, {about['vocab_size']} tokens\n")
     facts = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for key, value in about["hparams"].items():
         facts.add_row(key, str(value))

@@ -24,11 +24,21 @@ ContextOption = Annotated[
     int | None, typer.Option("--n-ctx", help="Most tokens of a sequence; the model's own if not given.")
 ]
 KvOption = Annotated[str, typer.Option("--kv-dtype", help="Type of cached keys and values: f16 or f32.")]
+DtypeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--dtype", help="Type a float model is converted to while it loads: q8_0, q4_0, q4_k, f16 ..."
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 def open_model(
-    model: str, n_threads: int | None = None, n_ctx: int | None = None, kv_dtype: str = "f16"
+    model: str,
+    n_threads: int | None = None,
+    n_ctx: int | None = None,
+    kv_dtype: str = "f16",
+    dtype: str | None = None,
 ) -> LLM:
     """The model, downloaded if the catalogue has it and this machine not; progress shows on a terminal's stderr."""
     console = Console(stderr=True)
@@ -54,6 +64,7 @@ def open_model(
             n_threads=n_threads,
             n_ctx=n_ctx,
             kv_dtype=kv_dtype,
+            dtype=dtype,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
 

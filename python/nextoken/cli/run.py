@@ -13,6 +13,7 @@ from rich.console import Console
 
 from nextoken.cli.opening import (
     ContextOption,
+    DtypeOption,
     JsonOption,
     KvOption,
     ModelArgument,
@@ -55,6 +56,7 @@ def run_command(
     threads: ThreadsOption = None,
     n_ctx: ContextOption = None,
     kv_dtype: KvOption = "f16",
+    dtype: DtypeOption = None,
     as_json: JsonOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Leave out the line of timings.")] = False,
 ) -> None:
@@ -71,7 +73,7 @@ def run_command(
         "repetition_penalty": repetition_penalty,
         "seed": seed,
     }
-    with open_model(model, threads, n_ctx, kv_dtype) as llm:
+    with open_model(model, threads, n_ctx, kv_dtype, dtype) as llm:
         plain = raw or llm.tokenizer.chat_template is None
         messages = [] if system is None else [{"role": "system", "content": system}]
         if prompt is None:

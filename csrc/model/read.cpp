@@ -1,0 +1,143 @@
+#include "model/read.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+
+#include "base/buffer.h"
+#include "base/errors.h"
+
+namespace nextoken {
+namespace {
+
+constexpr int64_t PIECE_BYTES = int64_t{1} << 18; // of a file, read and packed by one thread at a time
+
+/// Panels [begin, end) of one matrix.
+struct Piece {
+  const PlannedMatrix* planned;
+  int64_t begin, end;
+};
+
+std::string rows_text(const PlannedMatrix& planned, int64_t row) {
+  return "tensor '" + planned.source->name + "', between rows " + std::to_string(row) + " and " +
+         std::to_string(std::min(row + PANEL_ROWS, planned.matrix->n_rows)) + ": ";
+}
+
+/// Rows [first, last) of the matrix as the file has them.
+void read_rows(const File& file, const PlannedMatrix& planned, int64_t first, int64_t last, uint8_t* out) {
+  const TensorSource& source = *planned.source;
+  const int64_t row_bytes = planned.row_bytes;
+  if (source.halved_heads == 0) {
+    file.read(out, (size_t)((last - first) * row_bytes), source.offset + first * row_bytes, source.name);
+    return;
+  }
+  const int64_t head_rows = planned.matrix->n_rows / source.halved_heads;
+  for (int64_t row = first; row < last; ++row) {
+    const int64_t in_head = row % head_rows, from = row - in_head + in_head / 2 + in_head % 2 * (head_rows / 2);
+    file.read(out + (row - first) * row_bytes, (size_t)row_bytes, source.offset + from * row_bytes, source.name);
+  }
+}
+
+/// Memory of one thread.
+struct Scratch {
+  Buffer bytes;     // of a piece, as the file has them
+  Buffer row;       // floats of a row that is converted
+  Buffer converted; // rows of a panel
+};
+
+void pack_as_it_is(const PlannedMatrix& planned, int64_t row, const uint8_t* bytes, bool check, uint8_t* panel) {
+  const Matrix& m = *planned.matrix;
+  if (!quant::pack_panel(m.type, bytes, std::min(PANEL_ROWS, m.n_rows - row), m.k, panel) && check) {
+    throw NumericalError(rows_text(planned, row) + "holds numbers that are not finite");
+  }
+}
+
+/// Numbers that are not finite have no place in a block: they are refused whatever `check` says.
+void pack_converted(const PlannedMatrix& planned, int64_t row, const uint8_t* bytes, Scratch& scratch, uint8_t* panel) {
+  const Matrix& m = *planned.matrix;
+  const quant::TypeInfo& info = quant::type_info(m.type);
+  const int64_t n_rows = std::min(PANEL_ROWS, m.n_rows - row), row_bytes = m.k / info.block_size * info.block_bytes;
+  float* const floats = scratch.row.as<float>();
+  for (int64_t r = 0; r < n_rows; ++r) {
+    quant::dequantize((WeightType)planned.source->type, bytes + r * planned.row_bytes, m.k, floats);
+    bool finite = true;
+    for (int64_t i = 0; i < m.k; ++i) finite &= std::isfinite(floats[i]);
+    if (!finite) throw NumericalError(rows_text(planned, row) + "holds numbers that are not finite");
+    quant::quantize(m.type, floats, m.k, scratch.converted.data() + r * row_bytes);
+  }
+  if (!quant::pack_panel(m.type, scratch.converted.data(), n_rows, m.k, panel)) {
+    throw NumericalError(rows_text(planned, row) + "holds numbers too large for " + info.name);
+  }
+}
+
+std::vector<Scratch> make_scratch(const Plan& plan, int n_threads, int64_t piece_bytes) {
+  int64_t row = 0, converted = 0;
+  for (const PlannedMatrix& planned : plan.matrices) {
+    if (!planned.converted()) continue;
+    const quant::TypeInfo& info = quant::type_info(planned.matrix->type);
+    row = std::max(row, planned.matrix->k * 4);
+    converted = std::max(converted, planned.matrix->k / info.block_size * info.block_bytes * PANEL_ROWS);
+  }
+  std::vector<Scratch> all;
+  for (int i = 0; i < n_threads; ++i) {
+    all.push_back({Buffer(piece_bytes, "reading weights"), Buffer(row, "converting weights"),
+                   Buffer(converted, "converting weights")});
+  }
+  return all;
+}
+
+struct ReportingPoll : Poll {
+  ReportingPoll(Poll* poll, const Progress& progress, int64_t total) : poll(poll), progress(progress), total(total) {}
+  void operator()() override {
+    if (poll) (*poll)();
+    if (progress) progress(done.load(std::memory_order_relaxed), total);
+  }
+  Poll* poll;
+  const Progress& progress;
+  int64_t total;
+  std::atomic<int64_t> done{0};
+};
+
+} // namespace
+
+void read_matrices(Plan& plan, uint8_t* storage, ThreadPool& pool, Poll* poll, const Progress& progress) {
+  std::vector<Piece> pieces;
+  int64_t piece_bytes = 0;
+  for (PlannedMatrix& planned : plan.matrices) {
+    planned.matrix->panels = storage + planned.place;
+    const int64_t panels = planned.matrix->n_panels();
+    const int64_t step = std::max<int64_t>(1, PIECE_BYTES / (planned.row_bytes * PANEL_ROWS));
+    for (int64_t p = 0; p < panels; p += step) pieces.push_back({&planned, p, std::min(panels, p + step)});
+    piece_bytes = std::max(piece_bytes, std::min(step, panels) * PANEL_ROWS * planned.row_bytes);
+  }
+  std::vector<Scratch> scratch = make_scratch(plan, pool.size(), piece_bytes);
+  std::vector<uint64_t> hashes(pieces.size());
+  ReportingPoll reporting(poll, progress, plan.file_bytes);
+
+  pool.for_each((int64_t)pieces.size(), &reporting, [&](int64_t i, int thread) {
+    const Piece& piece = pieces[(size_t)i];
+    const PlannedMatrix& planned = *piece.planned;
+    const Matrix& m = *planned.matrix;
+    const int64_t first_row = piece.begin * PANEL_ROWS, last_row = std::min(m.n_rows, piece.end * PANEL_ROWS);
+    const int64_t bytes = (last_row - first_row) * planned.row_bytes;
+    Scratch& mine = scratch[(size_t)thread];
+    read_rows(plan.file_of(*planned.source), planned, first_row, last_row, mine.bytes.data());
+    Fingerprint hash;
+    hash.add(mine.bytes.data(), bytes);
+    hashes[(size_t)i] = hash.value();
+    for (int64_t p = piece.begin; p < piece.end; ++p) {
+      const uint8_t* const from = mine.bytes.data() + (p - piece.begin) * PANEL_ROWS * planned.row_bytes;
+      uint8_t* const panel = storage + planned.place + p * m.panel_bytes;
+      if (planned.converted()) {
+        pack_converted(planned, p * PANEL_ROWS, from, mine, panel);
+      } else {
+        pack_as_it_is(planned, p * PANEL_ROWS, from, plan.check, panel);
+      }
+    }
+    reporting.done.fetch_add(bytes, std::memory_order_relaxed);
+  });
+  if (progress) progress(plan.file_bytes, plan.file_bytes);
+  plan.fingerprint.add(reinterpret_cast<const uint8_t*>(hashes.data()), (int64_t)hashes.size() * 8);
+}
+
+} // namespace nextoken

@@ -1,0 +1,33 @@
+// Where the tensors of a model come from: places in files, and what is to be done to them on the way.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "kernels/types.h"
+
+namespace nextoken {
+
+/// shape[0] is the contiguous dimension, as in GGUF.
+struct TensorSource {
+  std::string name;
+  int32_t type = 0; // GGUF's number
+  std::vector<int64_t> shape;
+  int64_t offset = 0, nbytes = 0;
+  int32_t file = 0; // of the files given
+
+  int32_t stored_type = -1; // a matrix is converted to this type of GGUF's, if not -1: only from F32, F16 and BF16
+  int64_t halved_heads = 0; // rows are so many heads that rotate (i, i + n/2), and become pairs (2i, 2i + 1); 0: as is
+  float plus = 0.0f;        // is added to each element of a vector
+  std::vector<float>
+      values; // of a vector that is in no file; the fields above but name, shape and plus are unused then
+};
+
+/// Roles: "embedding", "lm_head" (absent if tied), "final_norm", "rope_factors" (optional), and for each layer
+/// "layers.3.q", ".k", ".v" or ".qkv" in one, ".o", ".gate", ".up" or ".gate_up" in one, ".down", biases of any of
+/// these as ".q_bias", and where the spec has them ".attn_norm", ".ffn_norm", ".q_norm", ".k_norm",
+/// ".attn_post_norm", ".ffn_post_norm".
+using TensorSources = std::map<std::string, TensorSource>;
+
+} // namespace nextoken

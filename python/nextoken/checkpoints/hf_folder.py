@@ -1,0 +1,249 @@
+"""A Hugging Face folder as a checkpoint: config.json and safetensors, in the words of GGUF that architectures read.
+
+No code of a folder is ever run, and no pickle opened.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from nextoken import _native
+from nextoken.checkpoints import safetensors
+from nextoken.checkpoints.gguf import GGUFCheckpoint, Metadata, shortened
+from nextoken.checkpoints.hf_families import Translation, translate
+from nextoken.checkpoints.json_file import read_json
+from nextoken.checkpoints.tensors import FLOATS, TensorInfo
+from nextoken.errors import ModelFormatError, UnsupportedModelError
+
+if TYPE_CHECKING:
+    from nextoken.tokenizer import Tokenizer
+
+logger = logging.getLogger("nextoken")
+
+ONE_FILE, INDEX = "model.safetensors", "model.safetensors.index.json"
+PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "consolidated.00.pth", "model.pt")
+TYPES = {"F32": FLOATS["f32"], "F16": FLOATS["f16"], "BF16": FLOATS["bf16"]}
+MOST_CONFIG_BYTES = 16 << 20
+MOST_SHARDS = 4096
+
+
+class FolderCheckpoint(GGUFCheckpoint):
+    """An open folder. Hyper-parameters and tensors have GGUF's names, errors say config.json's and the folder's."""
+
+    def __init__(self, folder: str, *, allow_unused: bool) -> None:
+        self.path = os.path.join(folder, "config.json")
+        self.version = None
+        values = read_json(self.path, MOST_CONFIG_BYTES)
+        self.translation: Translation = translate(values, self.path, allow_unused=allow_unused)
+        self.paths, self.files = open_shards(folder)
+        self.headers = self.files
+        try:
+            self.metadata = TranslatedMetadata(self.translation)
+            self.size = sum(file.size for file in self.files)
+            self.tensors = self._tensors(folder, allow_unused)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        for file in self.files:
+            file.close()
+
+    def finish(self, spec: _native.Spec) -> None:
+        if self.translation.attention_scale is not None:
+            spec.attention_scale = self.translation.attention_scale
+
+    def tokenizer_builder(self) -> Callable[[], Tokenizer]:
+        folder, vocab_size = os.path.dirname(self.path), self.translation.hparams["vocab_size"]
+
+        def build() -> Tokenizer:
+            from nextoken.checkpoints.hf_tokenizer import tokenizer_from_folder
+
+            return tokenizer_from_folder(folder, vocab_size)
+
+        return build
+
+    def error(self, key: str, message: str) -> ModelFormatError:
+        name = self.translation.origins.get(key.removeprefix(self.hparam_key("")), key)
+        return ModelFormatError(f"{self.path}: {name} {message}", path=self.path, field=name)
+
+    def _tensors(self, folder: str, allow_unused: bool) -> dict[str, TensorInfo]:
+        t = self.translation
+        found: dict[str, TensorInfo] = {}
+        for name, (index, stored) in read_tensors(folder, self.paths, self.files).items():
+            if any(part in name for part in t.unused):
+                continue
+            gguf_name = translated_name(name, t)
+            if gguf_name is None:
+                what = f"{self.paths[index]}: {shortened(name)} is no known part of architecture {t.architecture!r}"
+                if not allow_unused or name.endswith(".bias"):
+                    raise UnsupportedModelError(f"{what}, and leaving it out may change the answers")
+                logger.warning("%s and left out", what)
+                continue
+            if gguf_name in found:
+                raise ModelFormatError(
+                    f"{self.paths[index]}: {shortened(found[gguf_name].name)} and {shortened(name)} are one tensor",
+                    path=self.paths[index],
+                    field=name,
+                )
+            if stored.dtype not in TYPES:
+                raise UnsupportedModelError(
+                    f"{self.paths[index]}: tensor {shortened(name)} is {stored.dtype}; BF16, F16 and F32 are read"
+                )
+            last = gguf_name.removesuffix(".weight").rsplit(".", 1)[-1]
+            found[gguf_name] = TensorInfo(
+                name,
+                stored.shape[::-1],
+                TYPES[stored.dtype],
+                stored.dtype,
+                stored.offset,
+                stored.nbytes,
+                file=index,
+                halved_heads=t.halved_heads.get(last, 0),
+                plus=t.norm_plus if last.endswith("norm") else 0.0,
+            )
+        if t.tied:
+            found.pop("output.weight", None)
+        elif "output.weight" not in found:
+            raise self.error("tie_word_embeddings", "is false, and there is no tensor lm_head.weight")
+        if t.rope_divisors:
+            n = len(t.rope_divisors)
+            found["rope_freqs.weight"] = TensorInfo(
+                "rope_freqs", (n,), 0, "F32", 0, 0, values=t.rope_divisors
+            )
+        rows = found["token_embd.weight"].shape[-1] if "token_embd.weight" in found else None
+        if rows not in (None, t.hparams["vocab_size"]):
+            raise self.error(
+                self.hparam_key("vocab_size"), f"is {t.hparams['vocab_size']}, the embedding has {rows} rows"
+            )
+        return found
+
+
+class TranslatedMetadata(Metadata):
+    """What config.json says, under GGUF's keys."""
+
+    def __init__(self, translation: Translation) -> None:
+        prefix = translation.architecture + "."
+        self._values = {prefix + name: value for name, value in translation.hparams.items()}
+        self._values["general.architecture"] = translation.architecture
+
+    def __getitem__(self, key: str) -> Any:
+        return self._values[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._values
+
+    def kind(self, key: str) -> str:
+        return {bool: "bool", int: "i64", float: "f64", str: "str"}[type(self._values[key])]
+
+
+def translated_name(name: str, t: Translation) -> str | None:
+    """GGUF's name of a tensor, None for an unknown one."""
+    for prefix in t.prefixes:
+        if not name.startswith(prefix):
+            continue
+        layer = re.search(r"\.(0|[1-9][0-9]{0,5})\.", name)
+        template = name[len(prefix) :]
+        if layer:
+            template = template.replace(layer[0], ".{i}.", 1)
+        for candidate in (template, "model." + template if prefix else template):
+            if candidate in t.tensors:
+                return t.tensors[candidate].format(i=layer[1] if layer else "")
+    return None
+
+
+def open_shards(folder: str) -> tuple[list[str], list[_native.File]]:
+    """Paths and open files of the folder's safetensors, one or those its index names.
+
+    Raises FileNotFoundError, UnsupportedModelError if there are pickles only, ModelFormatError for an index that leads
+    out of the folder.
+    """
+    names = [ONE_FILE]
+    index = os.path.join(folder, INDEX)
+    if not os.path.exists(os.path.join(folder, ONE_FILE)):
+        if not os.path.exists(index):
+            pickles = [name for name in PICKLES if os.path.exists(os.path.join(folder, name))]
+            if pickles:
+                raise UnsupportedModelError(
+                    f"{folder}: has {pickles[0]}, a pickle, which can run code and is never opened, and no "
+                    f"{ONE_FILE}: save it as safetensors"
+                )
+            raise FileNotFoundError(2, f"no {ONE_FILE} or {INDEX} in the folder", folder)
+        names = sorted(set(read_index(index).values()))
+    files: list[_native.File] = []
+    paths = [os.path.join(folder, name) for name in names]
+    try:
+        files.extend(_native.File(os.fsencode(path)) for path in paths)
+    except BaseException:
+        for file in files:
+            file.close()
+        raise
+    return paths, files
+
+
+def read_index(path: str) -> dict[str, str]:
+    """The weight_map of an index: tensor to file. Every file is a plain name of the same folder."""
+
+    def refuse(why: str) -> ModelFormatError:
+        return ModelFormatError(f"{path}: weight_map {why}", path=path, field="weight_map")
+
+    weights = read_json(path).get("weight_map")
+    if not isinstance(weights, dict) or not weights:
+        raise refuse("is missing or no object")
+    for tensor, name in weights.items():
+        if (
+            not isinstance(name, str)
+            or not re.fullmatch(r"[\w.-]{1,255}\.safetensors", name)
+            or name[0] == "."
+        ):
+            raise refuse(
+                f"sends {shortened(tensor)} to {shortened(str(name))}, which is no file of the folder"
+            )
+    if len(set(weights.values())) > MOST_SHARDS:
+        raise refuse(f"names more than {MOST_SHARDS} files")
+    return weights
+
+
+def read_tensors(
+    folder: str, paths: list[str], files: list[_native.File]
+) -> dict[str, tuple[int, safetensors.Stored]]:
+    """Every tensor with the number of its file, as the headers say; the index must say the same."""
+    tensors: dict[str, tuple[int, safetensors.Stored]] = {}
+    for i, (path, file) in enumerate(zip(paths, files, strict=True)):
+        for name, stored in safetensors.read_header(file, path).items():
+            if name in tensors:
+                raise ModelFormatError(
+                    f"{path}: tensor {shortened(name)} is in {paths[tensors[name][0]]} too",
+                    path=path,
+                    field=name,
+                )
+            tensors[name] = i, stored
+    if os.path.basename(paths[0]) != ONE_FILE:
+        index = os.path.join(folder, INDEX)
+        found = {name: os.path.basename(paths[i]) for name, (i, _) in tensors.items()}
+        for name, _ in sorted(read_index(index).items() ^ found.items()):
+            raise ModelFormatError(
+                f"{index}: weight_map and the files disagree on where {shortened(name)} is",
+                path=index,
+                field=name,
+            )
+    return tensors
+
+
+def open_folder(folder: str, *, allow_unused: bool = False) -> FolderCheckpoint:
+    """Read and check config.json and the headers of a Hugging Face folder; the weights stay where they are.
+
+    Raises ModelFormatError or ModelTruncatedError (`.path .offset .field`) for what is damaged, UnsupportedModelError
+    for a family, a key or a tensor that this version does not apply, OSError.
+    """
+    return FolderCheckpoint(folder, allow_unused=allow_unused)

@@ -1,0 +1,92 @@
+"""What a tensor is, where it lies, and what becomes of it on the way into memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from nextoken import _native
+
+# ggml's numbers of the types that matrices can be stored in.
+FLOATS = {"f32": 0, "f16": 1, "bf16": 30}
+BLOCKS_OF_32 = {"q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, "q8_0": 8}
+BLOCKS_OF_256 = {"q4_k": 12, "q5_k": 13, "q6_k": 14}
+DTYPES = FLOATS | BLOCKS_OF_32 | BLOCKS_OF_256
+# Elements and bytes of a block.
+BLOCKS: dict[int, tuple[int, int]] = {DTYPES[name]: b for name, b in _native.kernels.weight_types().items()}
+
+# For rows that are no whole blocks of 256, what llama.cpp takes too: the next type with as many bits and blocks of 32.
+NARROWER = {"q4_k": "q5_0", "q5_k": "q5_1", "q6_k": "q8_0"}
+FINE_HEAD = ("q4_0", "q4_1", "q5_0", "q5_1", "q4_k", "q5_k")
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """One tensor of a checkpoint. `shape[0]` is the length of a row; `offset` is a position in the file.
+
+    `file` counts the checkpoint's files. A matrix is converted to `stored_type` if that is not None; with
+    `halved_heads` its rows are heads that rotate (i, i + n/2) and become pairs (2i, 2i + 1). A vector gets `plus`
+    added; one that is in no file has its `values` here.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    type: int
+    type_name: str
+    offset: int
+    nbytes: int
+    file: int = 0
+    stored_type: int | None = None
+    halved_heads: int = 0
+    plus: float = 0.0
+    values: tuple[float, ...] = ()
+
+    @property
+    def n_elements(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def stored_nbytes(self) -> int:
+        """Bytes of it once it is converted."""
+        if self.stored_type is None:
+            return self.nbytes
+        elements, size = BLOCKS[self.stored_type]
+        return self.n_elements // elements * size
+
+
+def check_dtype(dtype: str) -> None:
+    """Raises TypeError or ValueError if `dtype` names no type that matrices can be stored in."""
+    if not isinstance(dtype, str):
+        raise TypeError(f"dtype must be a str or None, got {type(dtype).__name__}")
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype={dtype!r} is not available, choose from {', '.join(map(repr, DTYPES))}")
+
+
+def with_dtype(tensors: Mapping[str, TensorInfo], dtype: str) -> dict[str, TensorInfo]:
+    """The tensors of a float checkpoint by role, each matrix to be stored as `dtype`.
+
+    The head (an embedding that is also the head) is stored as Q6_K, or Q8_0 where rows are no whole blocks of 256,
+    when `dtype` has fewer bits: every answer goes through it. Rows that are no whole blocks of `dtype` take the next
+    larger type they fit, F16 at the last. Vectors stay float.
+
+    Raises ValueError, naming the tensor, if the checkpoint is quantised already.
+    """
+    head = "lm_head" if "lm_head" in tensors else "embedding"
+    return {role: _stored(tensor, dtype, role == head) for role, tensor in tensors.items()}
+
+
+def _stored(tensor: TensorInfo, dtype: str, is_head: bool) -> TensorInfo:
+    if tensor.type not in FLOATS.values():
+        raise ValueError(
+            f"dtype={dtype!r} is for checkpoints in F32, F16 or BF16, and tensor {tensor.name!r} is quantised "
+            f"already, as {tensor.type_name}: leave dtype out"
+        )
+    if len(tensor.shape) < 2:
+        return tensor
+    kind = "q6_k" if is_head and dtype in FINE_HEAD else dtype
+    if kind in BLOCKS_OF_256 and tensor.shape[0] % 256:
+        kind = NARROWER[kind]
+    if kind in BLOCKS_OF_32 and tensor.shape[0] % 32:
+        kind = "f16"
+    return replace(tensor, stored_type=DTYPES[kind])
