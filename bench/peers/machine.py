@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 import os
 import platform
@@ -79,15 +80,16 @@ def first_line(command: list[str]) -> str:
 
 
 class Limits:
-    """What so many threads do at most: a process of probe.cpp, compiled into `cache` when that is newer.
+    """What so many threads do at most: a process of probe.cpp, compiled into `cache` once.
 
     `found` is {"read": GB/s, "int8": {isa: G multiply-adds/s}, "float": {...}}; `read` looks again, since it changes
     from minute to minute on a shared machine. Reading is of a buffer as large as the model.
     """
 
     def __init__(self, cache: Path, threads: int, model_bytes: int) -> None:
-        program, source = cache / "probe", HERE / "probe.cpp"
-        if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
+        source = HERE / "probe.cpp"
+        program = cache / f"probe-{hashlib.sha256(source.read_bytes()).hexdigest()[:12]}"
+        if not program.exists():
             cache.mkdir(parents=True, exist_ok=True)
             command = [compiler(), "-O3", "-std=c++17", "-pthread", str(source), "-o", str(program)]
             subprocess.run(command, check=True, capture_output=True)
