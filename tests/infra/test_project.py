@@ -72,8 +72,10 @@ def test_every_error_is_ours_and_a_builtin_one_would_guess() -> None:
 
 
 def test_no_dependency_of_the_package_is_another_engine() -> None:
-    needed = [
-        line.split(";")[0] for line in importlib.metadata.requires("nextoken") or [] if "extra" not in line
-    ]
+    try:
+        lines = importlib.metadata.requires("nextoken") or []
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("the package is used here without being installed")
+    needed = [line.split(";")[0] for line in lines if "extra" not in line]
     names = {re.split(r"[<>=!~ \[]", line)[0] for line in needed}
     assert names == {"numpy", "jinja2", "typer", "rich"}
