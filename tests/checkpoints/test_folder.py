@@ -213,10 +213,13 @@ def test_the_pattern_of_full_layers_may_be_a_number_or_a_list(tmp_path: Path) ->
         LLM(folder)
 
 
-def test_the_scale_of_queries_is_read(tmp_path: Path) -> None:
+def test_scales_and_caps_of_gemma3_are_read(tmp_path: Path) -> None:
     folder = gemma3_folder(tmp_path)
     before = bits(folder)
     assert bits(edit(folder, query_pre_attn_scalar=7)) != before
+    assert bits(edit(folder, query_pre_attn_scalar=32, final_logit_softcapping=0.5)) != before
+    with pytest.raises(errors.UnsupportedModelError, match="attn_logit_softcapping is 2.0"):
+        LLM(edit(folder, attn_logit_softcapping=2.0))
 
 
 def test_a_window_of_mistral_as_wide_as_the_context_is_none(tmp_path: Path) -> None:

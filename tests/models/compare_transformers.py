@@ -53,12 +53,11 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "mistral": ("Mistral", {"num_hidden_layers": 2, "sliding_window": None}),
     "gemma3": ("Gemma3Text", GEMMA3),
-    "gemma3, soft caps, linear positions": (
+    "gemma3, a soft cap, linear positions": (
         "Gemma3Text",
         GEMMA3
         | {
             "final_logit_softcapping": 3.0,
-            "attn_logit_softcapping": 2.0,
             "rope_parameters": {
                 "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e6},
                 "sliding_attention": {"rope_type": "default", "rope_theta": 1e4},

@@ -122,9 +122,9 @@ def gemma3(config: ConfigJson) -> Translation:
     config.only("use_bidirectional_attention", (False, None), False)
     t.tied = config.flag("tie_word_embeddings", True)
     t.attention_scale = 1.0 / math.sqrt(_positive(config, "query_pre_attn_scalar", 256.0))
-    for key in ("final_logit_softcapping", "attn_logit_softcapping"):
-        if config.has(key):
-            t.put(key, config.number(key), key)
+    if config.has("final_logit_softcapping"):
+        t.put("final_logit_softcapping", config.number("final_logit_softcapping"), "final_logit_softcapping")
+    config.only("attn_logit_softcapping", (None,), None)  # transformers keeps it and does not apply it
     t.put("attention.sliding_window", config.integer("sliding_window", 4096), "sliding_window")
     n_layers: int = t.hparams["block_count"]
     every = config.integer("sliding_window_pattern", config.integer("_sliding_window_pattern", 6))
