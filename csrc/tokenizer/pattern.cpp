@@ -32,8 +32,16 @@ class Parser {
       return s;
     }
     const bool negated = take("^");
-    do add_item(s);
-    while (!take("]"));
+    do {
+      if (!take("--")) {
+        add_item(s);
+        continue;
+      }
+      const CharSet without = set();
+      if (without.negated || without.categories || without.spaces || without.non_spaces || !without.ranges.empty())
+        fail("a difference beyond ASCII");
+      s.ascii &= ~without.ascii;
+    } while (!take("]"));
     if (negated) s.ascii.flip();
     s.negated = negated;
     return s;

@@ -24,8 +24,9 @@ struct CharSet {
 /// A disjunction of sequences of sets, each repeated: the subset of regular expressions that tokenizers use.
 ///
 /// Understood: literals, \r \n \t and escaped punctuation, \s \S \p{L|N|Z|M|P|S|C}, [...] and [^...] with ranges,
-/// ? + * {m} {m,} {m,n} after one of these, | between sequences, and (?!\S) at the end of one. Alternatives are tried
-/// in order and repeats are greedy, as in every engine of the backtracking family.
+/// [...--[...]] without some ASCII characters, ? + * {m} {m,} {m,n} after one of these, | between sequences, and (?!\S)
+/// at the end of one. Alternatives are tried in order and repeats are greedy, as in every engine of the backtracking
+/// family.
 class Pattern {
  public:
   /// Throws std::invalid_argument, naming the place, for anything else.

@@ -1,14 +1,70 @@
 """How text is cut into words before byte pair encoding: the one place to add a pre-tokenizer.
 
 A name of `tokenizer.ggml.pre` maps to the patterns that cut the text, each cutting further what the one before it
-left. The syntax is the subset that `csrc/tokenizer/pattern.h` lists; categories are those of Unicode 15.1.
+left. The syntax is the subset that `csrc/tokenizer/pattern.h` lists; categories are those of Unicode 15.1. Names and
+patterns follow llama.cpp's llama-vocab.cpp, so that a file's ids are those it was published with.
 """
 
 from __future__ import annotations
 
+CONTRACTIONS = ("'[sS]", "'[tT]", "'[rR][eE]", "'[vV][eE]", "'[mM]", "'[lL][lL]", "'[dD]")
+BLANKS = r"\s*[\r\n]+|\s+(?!\S)|\s+"
+
 GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+SINGLE_DIGITS = (r"\p{N}", GPT2)
+
+
+def _cl100k(numbers: str, letters: str = r"\p{L}", others: str = r"[^\s\p{L}\p{N}]") -> str:
+    """OpenAI's pattern of GPT-4 with another idea of numbers; Llama 3 and Qwen have it too."""
+    words = rf"[^\r\n\p{{L}}\p{{N}}]?{letters}+|{numbers}| ?{others}+[\r\n]*"
+    return "|".join((*CONTRACTIONS, words, BLANKS))
+
+
+def _cased(numbers: str, endings: tuple[str, ...]) -> str:
+    """Words end where a capital follows a small letter, as in GPT-4o and Mistral's Tekken."""
+    capitals, small = r"[\p{L}--[a-z]]", r"[\p{L}--[A-Z]]"
+    words = (rf"[^\r\n\p{{L}}\p{{N}}]?{capitals}*{small}+", rf"[^\r\n\p{{L}}\p{{N}}]?{capitals}+{small}*")
+    return "|".join(
+        (
+            *(word + ending for word in words for ending in (*endings, "")),
+            numbers,
+            r" ?[^\s\p{L}\p{N}]+[\r\n/]*",
+            BLANKS,
+        )
+    )
+
+
+LLAMA3 = (_cl100k(r"\p{N}{1,3}"),)
+QWEN2 = (_cl100k(r"\p{N}"),)
+BLOOM = r" ?[^\(\s|\.,!\?…。，、।۔،\)]+"
+DEEPSEEK3 = (
+    r"\p{N}{1,3}",
+    "[一-龥\u3040-ゟ゠-ヿ]+",
+    r"""[!"#\$%&'\(\)\*\+,\-\./:;<=>\?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"""
+    r"| ?[\p{P}\p{S}]+[\r\n]*|" + BLANKS,
+)
 
 PRE_TOKENIZERS: dict[str, tuple[str, ...]] = {
-    "gpt-2": (GPT2,),
-    "smollm": (r"\p{N}", GPT2),  # every digit by itself
+    **dict.fromkeys(("gpt-2", "phi-2", "mpt", "olmo", "jais", "exaone4", "trillion"), (GPT2,)),
+    **dict.fromkeys(
+        ("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"), SINGLE_DIGITS
+    ),
+    **dict.fromkeys(("llama-bpe", "llama3", "llama-v3", "falcon3", "pixtral"), LLAMA3),
+    **dict.fromkeys(("dbrx", "smaug-bpe", "chatglm-bpe", "glm4"), LLAMA3),
+    **dict.fromkeys(("qwen2", "deepseek-r1-qwen", "stablelm2", "hunyuan", "megrez", "grok-2"), QWEN2),
+    "qwen35": (_cl100k(r"\p{N}", r"[\p{L}\p{M}]", r"[^\s\p{L}\p{M}\p{N}]"),),
+    **dict.fromkeys(("gpt-4o", "llama4", "minimax-m2"), (_cased(r"\p{N}{1,3}", CONTRACTIONS),)),
+    "tekken": (_cased(r"\p{N}", ()),),
+    "falcon": (r"[\p{P}\$\+<=>^~|`]+", GPT2, "[0-9][0-9][0-9]"),
+    **dict.fromkeys(("deepseek-v3", "hunyuan-dense"), DEEPSEEK3),
+    "deepseek-coder": (r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", "[一-龥ࠀ-一가-퟿]+", r"\p{N}"),
+    **dict.fromkeys(("bloom", "poro-chat", "gpt3-finnish"), (BLOOM,)),
+    "viking": (BLOOM, r"\p{N}"),
 }
+
+# A word that is a token is that token, whatever the merges make of it.
+WHOLE_WORDS = frozenset(
+    ("llama-bpe", "llama3", "llama-v3", "falcon3", "pixtral", "glm4", "tekken"),
+)
+# Texts begin with the BOS token where the file does not say.
+ADD_BOS = frozenset(("llama-bpe", "llama3", "llama-v3", "falcon3", "pixtral", "tekken"))

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nextoken.errors import TokenizerError, UnsupportedModelError
-from nextoken.pretokenizers import PRE_TOKENIZERS
+from nextoken.pretokenizers import ADD_BOS, PRE_TOKENIZERS, WHOLE_WORDS
 
 if TYPE_CHECKING:
     from nextoken import _native
@@ -68,7 +68,7 @@ def read_metadata(file: _native.GGUFFile) -> tuple[Options, VocabularyData]:
             f"tokenizer.ggml.model is {_short(model)}; this version knows 'gpt2' (byte-level BPE) and 'llama' "
             "(SentencePiece BPE)"
         )
-    byte_level = model == "gpt2"
+    byte_level, pre = model == "gpt2", _get(file, "pre", str)
     vocabulary = VocabularyData(
         tokens := _strings(file, "tokens"),
         _kinds(file, len(tokens)),
@@ -94,7 +94,7 @@ def read_metadata(file: _native.GGUFFile) -> tuple[Options, VocabularyData]:
         model=model,
         patterns=_patterns(file) if byte_level else (),
         space_prefix="every_start" if _flag(file, "add_space_prefix", not byte_level) else "none",
-        add_bos=_flag(file, "add_bos_token", not byte_level),
+        add_bos=_flag(file, "add_bos_token", pre in ADD_BOS if byte_level else True),
         add_eos=_flag(file, "add_eos_token", False),
         bos_id=bos_id,
         eos_id=eos_id,
@@ -102,6 +102,7 @@ def read_metadata(file: _native.GGUFFile) -> tuple[Options, VocabularyData]:
         pad_id=special("padding_token_id"),
         end_ids=frozenset(i for i in ends if i is not None),
         chat_template=_chat_template(file),
+        whole_words=byte_level and pre in WHOLE_WORDS,
     )
     for flag, name, token_id in (("bos", "bos", bos_id), ("eos", "eos", eos_id)):
         if getattr(options, f"add_{flag}") and token_id is None:

@@ -1,0 +1,83 @@
+"""The ids of a dozen vocabularies are those of llama.cpp, pair by pair of its own tests and on ten thousand strings."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nextoken import _native
+from nextoken.pretokenizers import PRE_TOKENIZERS
+from nextoken.tokenizer import Tokenizer, tokenizer_from_gguf
+from tests.tokenizer.make_strings import strings
+from tests.tokenizer.vocabularies import (
+    CUTTERS,
+    GROUP,
+    NAMES,
+    REFERENCE,
+    digests,
+    file_of,
+    folder,
+    recut,
+)
+
+WHERE = folder()
+needs_files = pytest.mark.skipif(WHERE is None, reason="NEXTOKEN_VOCABULARIES names no folder")
+SEPARATOR = "\n__ggml_vocab_test__\n"
+
+
+def tokenizer_of(name: str) -> Tokenizer:
+    assert WHERE is not None
+    return tokenizer_from_gguf(_native.GGUFFile(file_of(WHERE, name)))
+
+
+@needs_files
+@pytest.mark.models
+@pytest.mark.parametrize("name", NAMES)
+def test_ids_are_those_of_llama_cpp(name: str) -> None:
+    check(tokenizer_of(name), name)
+
+
+@needs_files
+@pytest.mark.models
+@pytest.mark.parametrize("name", CUTTERS)
+def test_words_end_where_they_do_in_llama_cpp(name: str, tmp_path: Path) -> None:
+    assert WHERE is not None
+    file = recut(WHERE, name, tmp_path / "m.gguf")
+    check(tokenizer_from_gguf(_native.GGUFFile(file)), f"llama-bpe as {name}")
+
+
+def check(tokenizer: Tokenizer, name: str) -> None:
+    ours = digests([tokenizer.encode(text, add_special_tokens=False) for text in strings()])
+    expected = json.loads(REFERENCE.read_text())[name]
+    assert [i * GROUP for i, (a, b) in enumerate(zip(ours, expected, strict=True)) if a != b] == []
+
+
+@needs_files
+@pytest.mark.models
+@pytest.mark.parametrize("name", NAMES)
+def test_the_pairs_of_llama_cpp_s_own_tests(name: str) -> None:
+    assert WHERE is not None
+    texts = Path(f"{file_of(WHERE, name)}.inp").read_bytes().decode().split(SEPARATOR)
+    rows = Path(f"{file_of(WHERE, name)}.out").read_text().split("\n")
+    tokenizer = tokenizer_of(name)
+    for text, row in zip(texts, rows, strict=False):
+        assert tokenizer.encode(text, add_special_tokens=False) == [int(i) for i in row.split()], text
+
+
+@pytest.mark.parametrize("name", sorted(PRE_TOKENIZERS))
+def test_every_pattern_is_understood_and_loses_nothing(name: str) -> None:
+    letters = (
+        [chr(c) for c in range(33, 127)]
+        + [chr(c) for c in range(161, 173)]
+        + [chr(c) for c in range(174, 324)]
+    )
+    tokens = [letter.encode() for letter in letters]
+    tokenizer = _native.ByteLevelTokenizer(
+        tokens, np.ones(len(tokens), np.uint8), [], [], list(PRE_TOKENIZERS[name]), True
+    )
+    assert tokenizer.missing_bytes() == []
+    for text in strings(20):
+        assert tokenizer.decode(tokenizer.encode(text.encode(), False), False) == text.encode()
