@@ -9,7 +9,9 @@ template <class F>
 struct TilesQ256 {
   using Sum = BlockSum<F::BITS, F::ZERO>;
 
-  // Up to K_STREAM tokens: codes are unpacked in registers, lines of weights are read once, in order.
+  // Up to STREAM tokens, whose sums of all sub-blocks that share lines fit the registers: codes are unpacked there, and
+  // lines of weights are read once, in order.
+  static constexpr int STREAM = SUMS_AT_ONCE > F::TOGETHER ? SUMS_AT_ONCE / F::TOGETHER : 1;
   template <int T, int R>
   struct Tile {
     using Sums = Sum[T][R];
@@ -31,6 +33,10 @@ struct TilesQ256 {
     static FORCE_INLINE void add_groups(Sums (&sums)[SIDE_BY_SIDE], const Block& block) {
       if constexpr (STEP < SIDE_BY_SIDE * F::SUB_GROUPS) {
         constexpr int I = STEP % SIDE_BY_SIDE, G = STEP / SIDE_BY_SIDE, SUB = F::sub_block(SET, FIRST + I);
+        if constexpr (PREFETCHES<T, R>) {
+          constexpr int64_t DONE = (SET * F::TOGETHER + FIRST) * F::SUB_GROUPS + STEP; // of 64
+          prefetch(block.w[0] + PREFETCH_AHEAD + DONE * F::BLOCK_BYTES / 64);
+        }
         UNROLL for (int r = 0; r < R; ++r) {
           const Codes codes = F::template codes<SUB, G>(block.w[r], block.lane[r]);
           UNROLL for (int t = 0; t < T; ++t) sums[I][t][r].template add<G>(
@@ -124,8 +130,8 @@ struct TilesQ256 {
   };
 
   static void matmul(const MatmulArgs& a) {
-    if (a.token_end - a.token_begin <= K_STREAM) {
-      run_tiles<Tile, ONE_COLUMNS, K_STREAM, 1, K_STREAM, 1>(a);
+    if (a.token_end - a.token_begin <= STREAM) {
+      run_tiles<Tile, ONE_COLUMNS, STREAM, 1, STREAM, 1>(a);
     } else {
       constexpr int MANY = MANY_COLUMNS > PANEL_ROWS / LANES ? MANY_COLUMNS : PANEL_ROWS / LANES;
       const int64_t end = a.panel_end * (PANEL_ROWS / LANES);

@@ -14,6 +14,8 @@ struct TilesQ32 {
     template <int STEP>
     static FORCE_INLINE void add(Sums& sums, const uint8_t* const (&q)[R], const int8_t* x, int64_t stride) {
       constexpr int G = F::group(STEP);
+      if constexpr (PREFETCHES<T, R> && STEP * layout::LINE <= F::CODE_BYTES)
+        prefetch(q[0] + PREFETCH_AHEAD + STEP * layout::LINE);
       UNROLL for (int r = 0; r < R; ++r) {
         const Codes codes = F::template codes<G>(q[r]);
         UNROLL for (int t = 0; t < T; ++t) sums[t][r].template add<STEP>(codes, x + t * stride + G * 4);

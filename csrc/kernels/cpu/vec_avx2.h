@@ -3,7 +3,7 @@
 
 constexpr int LANES = 8;                                                          // output rows a matmul register holds
 constexpr int ONE_COLUMNS = 2, FEW_TOKENS = 4, MANY_TOKENS = 4, MANY_COLUMNS = 1; // of matmul tiles
-constexpr int FLOAT_ONE_COLUMNS = 4, FLOAT_TOKENS = 4, FLOAT_COLUMNS = 2, K_STREAM = 2, K_TOKENS = 4;
+constexpr int FLOAT_ONE_COLUMNS = 4, FLOAT_TOKENS = 4, FLOAT_COLUMNS = 2, K_TOKENS = 4;
 constexpr int SUMS_AT_ONCE = 4;                      // of sub-blocks that share lines
 constexpr int TILE_SUMS = 6;                         // sixteen-lane sums an attention tile keeps: 12 of 16 registers
 constexpr int64_t TILES_WORTH_EXPANDING = INT64_MAX; // converting halves costs nothing beside six rows of fma

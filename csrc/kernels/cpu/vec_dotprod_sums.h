@@ -3,7 +3,7 @@
 
 // Tokens x columns of a matmul tile: two registers of sums and two of floats a token.
 constexpr int ONE_COLUMNS = 2, FEW_TOKENS = 4, MANY_TOKENS = 6, MANY_COLUMNS = 1;
-constexpr int FLOAT_ONE_COLUMNS = 4, FLOAT_TOKENS = 6, FLOAT_COLUMNS = 2, K_STREAM = 2, K_TOKENS = 4;
+constexpr int FLOAT_ONE_COLUMNS = 4, FLOAT_TOKENS = 6, FLOAT_COLUMNS = 2, K_TOKENS = 4;
 constexpr int SUMS_AT_ONCE = 4; // of sub-blocks that share lines
 
 // Codes of up to seven bits are signed as they are, and their zero point is the start of the sum; those of eight bits
