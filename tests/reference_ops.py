@@ -73,8 +73,13 @@ def attention(
     scale: float,
     soft_cap: float | None,
     causal: bool = True,
+    q_step: Array | None = None,
+    v_step: Array | None = None,
 ) -> tuple[Array, Array]:
     """Result (T, H, d), and how far float32 arithmetic may be from it.
+
+    With q_step (T, H) queries are rounded to multiples of it first. With v_step (n, G) the products of weights and
+    v_step are, in segments of 256 keys, rounded to 32767ths of the largest, and multiplied with v / v_step.
 
     A score is wrong by (d + 2) EPS of the sum of magnitudes of its terms (three more with a cap, whose tanh has slope
     at most 1); softmax turns an error of scores into the same relative error of weights, twice for the quotient; the
@@ -86,6 +91,8 @@ def attention(
     k, v = np.repeat(k, group, axis=1), np.repeat(v, group, axis=1)
     scores = np.einsum("qhd,khd->hqk", q, k) * scale
     error = EPS * (d + 2) * np.einsum("qhd,khd->hqk", np.abs(q), np.abs(k)) * scale
+    if q_step is not None:
+        error += 0.5 * q_step.T[:, :, None] * np.abs(k).sum(axis=2).T[:, None, :] * scale
     if soft_cap is not None:
         scores = soft_cap * np.tanh(scores / soft_cap)
         error += EPS * 8 * soft_cap
@@ -99,4 +106,23 @@ def attention(
     size = np.einsum("hqk,khd->qhd", weights, np.abs(v))
     relative = 2 * error.max(axis=-1).T[..., None] + EPS * 2 * (n_k + 24)
     # weights below exp(-87) are 0: no more than n_k * 2^-125 of the largest value
-    return y, relative * size * 1.01 + TINY * (1 + np.abs(v).max() * n_k)
+    bound = relative * size * 1.01 + TINY * (1 + np.abs(v).max() * n_k)
+    if v_step is not None:
+        step = np.maximum(np.repeat(v_step.astype(np.float64), group, axis=1).T[:, None, :], 1e-300)
+        codes = np.where(hidden[None, :, :, None], 0, np.abs(v).transpose(1, 0, 2)[:, None] / step[..., None])
+        for begin in range(0, n_k, 256):
+            part = slice(begin, begin + 256)
+            largest = (weights * step)[:, :, part].max(axis=2) * (1 + relative.max())
+            bound += (
+                0.5 * 1.01 * (largest[..., None] / 32767 * codes[:, :, part].sum(axis=2)).transpose(1, 0, 2)
+            )
+    return y, bound
+
+
+def quantize(x: Array, most: float = 127.0) -> tuple[Array, Array]:
+    """Whole numbers (..., d) up to `most` in magnitude and float32 scales (...): x is about scale * number."""
+    amax = np.abs(x).max(axis=-1, keepdims=True)
+    zero = amax < np.float32(2.0**-100)
+    factor = np.where(zero, np.float32(0), np.float32(most) / np.where(zero, np.float32(1), amax))
+    scale = np.where(zero, np.float32(0), amax / np.float32(most))
+    return np.rint(x * factor), scale[..., 0]

@@ -24,6 +24,7 @@ CASES = {"smollm2-135m": (9, 3, 64), "gemma-3-270m": (4, 1, 256)}  # heads, kv h
 @dataclass
 class Result:
     model: str
+    kv_dtype: str
     case: str
     milliseconds: float
     gigabytes_per_second: float | None  # in decode
@@ -40,12 +41,12 @@ def best(run: Callable[[], object], repeats: int) -> float:
     return min(times)
 
 
-def measure(model: str, n_tokens: int, n_keys: int, isa: str, repeats: int) -> Result:
+def measure(model: str, kv_dtype: str, n_tokens: int, n_keys: int, isa: str, repeats: int) -> Result:
     """`n_tokens` queries that end a sequence of `n_keys`, all heads."""
     n_heads, n_kv_heads, head_dim = CASES[model]
     rng = np.random.default_rng(0)
     n_blocks = -(-n_keys // kernels.KV_BLOCK)
-    k_cache, v_cache = kernels.kv_cache(n_blocks, n_kv_heads, head_dim)
+    k_cache, v_cache = kernels.kv_cache(n_blocks, n_kv_heads, head_dim, kv_dtype)
     k, v = rng.standard_normal((2, n_keys, n_kv_heads, head_dim), np.float32)
     kernels.kv_write(k_cache, v_cache, k, v, np.arange(n_keys))
     q = rng.standard_normal((n_tokens, n_heads, head_dim), np.float32)
@@ -54,9 +55,12 @@ def measure(model: str, n_tokens: int, n_keys: int, isa: str, repeats: int) -> R
     pairs = n_tokens * n_keys - n_tokens * (n_tokens - 1) // 2
     return Result(
         model,
+        kv_dtype,
         f"decode at {n_keys}" if n_tokens == 1 else f"prefill {n_tokens}",
         seconds * 1e3,
-        2 * 2 * n_keys * n_kv_heads * head_dim / seconds / 1e9 if n_tokens == 1 else None,
+        (k_cache.nbytes + v_cache.nbytes) / (n_blocks * kernels.KV_BLOCK) * n_keys / seconds / 1e9
+        if n_tokens == 1
+        else None,
         2 * pairs * n_heads * head_dim / seconds / 1e9,
     )
 
@@ -73,11 +77,14 @@ def main() -> None:
     results = []
     for model in CASES:
         for n_tokens, n_keys in [(1, 64), (1, 512), (1, 2048), (1, 8192), (512, 512), (2048, 2048)]:
-            r = measure(model, n_tokens, n_keys, options.isa, options.repeats)
-            results.append(r)
-            read = "" if r.gigabytes_per_second is None else f"{r.gigabytes_per_second:.1f} GB/s"
-            rate = f"{r.giga_multiply_adds_per_second:.1f} G multiply-adds/s"
-            print(f"{r.model:14} {r.case:15} {r.milliseconds:9.3f} ms {read:>10} {rate:>23}")
+            for kv_dtype in ("f16", "q8"):
+                r = measure(model, kv_dtype, n_tokens, n_keys, options.isa, options.repeats)
+                results.append(r)
+                read = "" if r.gigabytes_per_second is None else f"{r.gigabytes_per_second:.1f} GB/s"
+                rate = f"{r.giga_multiply_adds_per_second:.1f} G multiply-adds/s"
+                print(
+                    f"{r.model:14} {r.kv_dtype:4} {r.case:15} {r.milliseconds:9.3f} ms {read:>10} {rate:>23}"
+                )
     if options.json:
         with open(options.json, "w") as file:
             json.dump([asdict(r) for r in results], file, indent=1)

@@ -28,11 +28,6 @@ auto with_turn(const PyCache& c, F&& fn) {
   return fn(c.open());
 }
 
-KvShape shape_of(const PyModel& model, const std::string& kv_dtype) {
-  const Spec& spec = model.model->spec;
-  return {spec.n_layers(), spec.n_kv_heads, spec.head_dim, kv_type(kv_dtype)};
-}
-
 std::unique_ptr<PyCache> wrap(std::shared_ptr<PyModel> owner, std::unique_ptr<Cache> cache) {
   return std::make_unique<PyCache>(std::move(owner), std::move(cache));
 }
@@ -40,7 +35,7 @@ std::unique_ptr<PyCache> wrap(std::shared_ptr<PyModel> owner, std::unique_ptr<Ca
 std::unique_ptr<PyCache> make(std::shared_ptr<PyModel> model, const std::string& kv_dtype, int64_t n_ctx) {
   if (model->closing) throw ClosedError("the model was closed");
   if (n_ctx < 1) throw std::invalid_argument("n_ctx must be at least 1, not " + std::to_string(n_ctx));
-  auto cache = std::make_unique<Cache>(shape_of(*model, kv_dtype), n_ctx);
+  auto cache = std::make_unique<Cache>(kv_shape(model->model->spec, kv_dtype), n_ctx);
   return wrap(std::move(model), std::move(cache));
 }
 
@@ -106,7 +101,7 @@ void bind_cache(py::module_& m) {
       .def_property_readonly("kv_dtype",
                              [](const PyCache& c) {
                                c.require_open();
-                               return c.shape.type == KvType::f32 ? "f32" : "f16";
+                               return c.shape.type == KvType::f32 ? "f32" : c.shape.type == KvType::f16 ? "f16" : "q8";
                              })
       .def_property_readonly("closed", [](const PyCache& c) { return c.closed || c.owner->closing; })
       .def(

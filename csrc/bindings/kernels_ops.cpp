@@ -11,6 +11,7 @@
 #include "base/exact_math.h"
 #include "base/float_environment.h"
 #include "bindings.h"
+#include "cache/cache.h"
 #include "kernels/table.h"
 
 namespace py = pybind11;
@@ -120,7 +121,8 @@ py::tuple max_sum_exp(const Floats& x, const py::object& isa) {
 
 int64_t argmax(const Floats& x, const py::object& isa) { return table_of(isa).argmax(x.data(), x.size()); }
 
-// --- cache: keys [blocks][heads][KV_BLOCK / 16][head_dim][16], values [blocks][heads][KV_BLOCK][padded head_dim] ---
+// --- cache: keys [blocks][heads][KV_BLOCK / 16][head_dim][16], values [blocks][heads][KV_BLOCK][padded head_dim]; of
+// q8 bytes [blocks][heads][of a head in a block] ---
 
 struct Blocks {
   KvType type;
@@ -128,31 +130,43 @@ struct Blocks {
   char *k, *v;
 };
 
-Blocks blocks_of(const py::array& k_cache, const py::array& v_cache, bool writable) {
-  require_axes(k_cache, 5, "k_cache");
-  require_axes(v_cache, 4, "v_cache");
+// q8 arrays do not tell the width of a head: `head_dim` does.
+Blocks blocks_of(const py::array& k_cache, const py::array& v_cache, bool writable, int64_t head_dim) {
   Blocks b{};
   if (k_cache.dtype().is(py::dtype("float16")))
     b.type = KvType::f16;
   else if (k_cache.dtype().is(py::dtype("float32")))
     b.type = KvType::f32;
+  else if (k_cache.dtype().is(py::dtype("int8")))
+    b.type = KvType::q8;
   else
-    throw py::type_error("k_cache: needs float16 or float32");
+    throw py::type_error("k_cache: needs float16 or float32, or int8 for q8");
+  const bool q8 = b.type == KvType::q8;
+  require_axes(k_cache, q8 ? 3 : 5, "k_cache");
+  require_axes(v_cache, q8 ? 3 : 4, "v_cache");
   if (!v_cache.dtype().is(k_cache.dtype())) throw py::type_error("v_cache: needs the dtype of k_cache");
   if (!(k_cache.flags() & py::array::c_style)) throw py::value_error("k_cache: needs to be contiguous");
   if (!(v_cache.flags() & py::array::c_style)) throw py::value_error("v_cache: needs to be contiguous");
   b.n_blocks = k_cache.shape(0);
   b.n_kv_heads = k_cache.shape(1);
-  b.head_dim = k_cache.shape(3);
-  const int64_t padded = (b.head_dim + 15) / 16 * 16;
-  require_size(k_cache.shape(2), KV_BLOCK / 16, "k_cache axis 2");
-  require_size(k_cache.shape(4), 16, "k_cache axis 4");
+  b.head_dim = q8 ? head_dim : k_cache.shape(3);
+  if (q8 && (head_dim < 1 || head_dim > MOST_Q8_HEAD_DIM)) {
+    throw py::value_error("k_cache: q8 takes heads of 1 to " + std::to_string(MOST_Q8_HEAD_DIM) + " elements");
+  }
+  const KvShape shape{1, b.n_kv_heads, b.head_dim, b.type};
+  b.k_bytes = shape.k_bytes();
+  b.v_bytes = shape.v_bytes();
   require_size(v_cache.shape(0), b.n_blocks, "v_cache axis 0");
   require_size(v_cache.shape(1), b.n_kv_heads, "v_cache axis 1");
-  require_size(v_cache.shape(2), KV_BLOCK, "v_cache axis 2");
-  require_size(v_cache.shape(3), padded, "v_cache axis 3");
-  b.k_bytes = KV_BLOCK * b.head_dim * k_cache.itemsize();
-  b.v_bytes = KV_BLOCK * padded * v_cache.itemsize();
+  if (q8) {
+    require_size(k_cache.shape(2), b.k_bytes, "k_cache axis 2");
+    require_size(v_cache.shape(2), b.v_bytes, "v_cache axis 2");
+  } else {
+    require_size(k_cache.shape(2), KV_BLOCK / 16, "k_cache axis 2");
+    require_size(k_cache.shape(4), 16, "k_cache axis 4");
+    require_size(v_cache.shape(2), KV_BLOCK, "v_cache axis 2");
+    require_size(v_cache.shape(3), (b.head_dim + 15) / 16 * 16, "v_cache axis 3");
+  }
   if (writable && (!k_cache.writeable() || !v_cache.writeable()))
     throw py::value_error("k_cache, v_cache: need to be writable");
   b.k = (char*)k_cache.data();
@@ -162,7 +176,8 @@ Blocks blocks_of(const py::array& k_cache, const py::array& v_cache, bool writab
 
 void kv_write(py::array k_cache, py::array v_cache, const Floats& k, const Floats& v, const Indices& slots,
               const py::object& isa) {
-  const Blocks b = blocks_of(k_cache, v_cache, true);
+  require_axes(k, 3, "k");
+  const Blocks b = blocks_of(k_cache, v_cache, true, k.shape(2));
   for (const auto& [array, name] : {std::pair<const Floats&, const char*>{k, "k"}, {v, "v"}}) {
     require_axes(array, 3, name);
     require_size(array.shape(0), slots.size(), name);
@@ -185,8 +200,9 @@ void kv_write(py::array k_cache, py::array v_cache, const Floats& k, const Float
     }
 }
 
-py::tuple kv_read(const py::array& k_cache, const py::array& v_cache, const Indices& slots, const py::object& isa) {
-  const Blocks b = blocks_of(k_cache, v_cache, false);
+py::tuple kv_read(const py::array& k_cache, const py::array& v_cache, const Indices& slots, const py::object& isa,
+                  int64_t head_dim) {
+  const Blocks b = blocks_of(k_cache, v_cache, false, head_dim);
   Floats k({(py::ssize_t)slots.size(), (py::ssize_t)b.n_kv_heads, (py::ssize_t)b.head_dim}), v = like(k);
   for (int64_t t = 0; t < slots.size(); ++t) {
     const int64_t slot = slots.data()[t];
@@ -217,8 +233,8 @@ void attention_by_segments(const KernelTable& kernels, const AttentionArgs& args
 Floats paged_attention(const Floats& q, const py::array& k_cache, const py::array& v_cache, const Indices& block_table,
                        int64_t n_keys, bool causal, int64_t window, float scale, float cap, const py::object& isa,
                        int64_t token_step, bool by_segments) {
-  const Blocks b = blocks_of(k_cache, v_cache, false);
   require_axes(q, 3, "q");
+  const Blocks b = blocks_of(k_cache, v_cache, false, q.shape(2));
   require_size(q.shape(2), b.head_dim, "q axis 2");
   const int64_t n_tokens = q.shape(0), n_heads = q.shape(1), head_dim = b.head_dim;
   if (head_dim < 1 || b.n_kv_heads < 1 || n_heads % b.n_kv_heads != 0)
@@ -283,7 +299,8 @@ void bind_kernels_ops(py::module_& m) {
   k.def("argmax", argmax, py::arg("x").noconvert(), isa);
   k.def("kv_write", kv_write, py::arg("k_cache"), py::arg("v_cache"), py::arg("k").noconvert(),
         py::arg("v").noconvert(), py::arg("slots").noconvert(), isa);
-  k.def("kv_read", kv_read, py::arg("k_cache"), py::arg("v_cache"), py::arg("slots").noconvert(), isa);
+  k.def("kv_read", kv_read, py::arg("k_cache"), py::arg("v_cache"), py::arg("slots").noconvert(), isa,
+        py::arg("head_dim") = 0);
   k.def("paged_attention", paged_attention, py::arg("q").noconvert(), py::arg("k_cache"), py::arg("v_cache"),
         py::arg("block_table").noconvert(), py::arg("n_keys"), py::arg("causal"), py::arg("window"), py::arg("scale"),
         py::arg("soft_cap"), isa, py::arg("token_step") = 16, py::arg("by_segments") = false);

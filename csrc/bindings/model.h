@@ -82,5 +82,7 @@ struct PyCache {
 };
 
 KvType kv_type(const std::string& name);
+/// Throws std::invalid_argument if the cache can not be of that type.
+KvShape kv_shape(const Spec& spec, const std::string& kv_dtype);
 
 } // namespace nextoken::bindings

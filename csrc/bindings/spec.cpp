@@ -13,7 +13,17 @@ namespace nextoken::bindings {
 KvType kv_type(const std::string& name) {
   if (name == "f16") return KvType::f16;
   if (name == "f32") return KvType::f32;
-  throw std::invalid_argument("kv_dtype must be 'f16' or 'f32', not '" + name + "'");
+  if (name == "q8") return KvType::q8;
+  throw std::invalid_argument("kv_dtype must be 'f16', 'f32' or 'q8', not '" + name + "'");
+}
+
+KvShape kv_shape(const Spec& spec, const std::string& kv_dtype) {
+  const KvShape shape{spec.n_layers(), spec.n_kv_heads, spec.head_dim, kv_type(kv_dtype)};
+  if (shape.type == KvType::q8 && spec.head_dim > MOST_Q8_HEAD_DIM) {
+    throw std::invalid_argument("kv_dtype: 'q8' takes heads of up to " + std::to_string(MOST_Q8_HEAD_DIM) +
+                                " elements, this model's have " + std::to_string(spec.head_dim) + "; use 'f16'");
+  }
+  return shape;
 }
 
 void bind_spec(py::module_& m) {
@@ -80,8 +90,7 @@ void bind_spec(py::module_& m) {
           "kv_bytes",
           [](const Spec& s, const std::string& kv_dtype, int64_t n_tokens) {
             if (n_tokens < 0) throw std::invalid_argument("n_tokens must not be negative");
-            const KvShape shape{s.n_layers(), s.n_kv_heads, s.head_dim, kv_type(kv_dtype)};
-            return (n_tokens + KV_BLOCK - 1) / KV_BLOCK * shape.block_bytes();
+            return (n_tokens + KV_BLOCK - 1) / KV_BLOCK * kv_shape(s, kv_dtype).block_bytes();
           },
           py::arg("kv_dtype"), py::arg("n_tokens"), "Bytes the cache of a sequence of n_tokens takes.");
 }

@@ -10,7 +10,8 @@ int64_t blocks_for(int64_t tokens) { return (tokens + KV_BLOCK - 1) / KV_BLOCK; 
 
 } // namespace
 
-Cache::Cache(KvShape shape, int64_t n_ctx) : shape_(shape), n_ctx_(n_ctx) {}
+Cache::Cache(KvShape shape, int64_t n_ctx)
+    : shape_(shape), n_ctx_(n_ctx), slabs_(std::make_shared<Slabs>(shape.block_bytes())) {}
 
 std::unique_ptr<Cache> Cache::fork() const { return std::make_unique<Cache>(*this); }
 
@@ -21,22 +22,22 @@ void Cache::rewind(int64_t n) {
 
 void Cache::reserve(int64_t n) {
   const int64_t first = length() / KV_BLOCK, end = blocks_for(length() + n);
-  const auto ours = [](const std::shared_ptr<Buffer>& block) { return block.use_count() == 1; };
+  const auto ours = [](const std::shared_ptr<KvBlock>& block) { return block.use_count() == 1; };
   // So that commit can not fail. Twice as many, or every token would move all of them.
   if (ids_.capacity() < (size_t)(length() + n)) {
     ids_.reserve(std::max((size_t)(length() + n), std::min((size_t)n_ctx_, 2 * ids_.size())));
   }
   if (end <= (int64_t)blocks_.size() && std::all_of(blocks_.begin() + first, blocks_.end(), ours)) return;
-  std::vector<std::shared_ptr<Buffer>> blocks = blocks_;
+  std::vector<std::shared_ptr<KvBlock>> blocks = blocks_;
   const int64_t new_blocks = end - (int64_t)blocks.size();
   if (new_blocks * shape_.block_bytes() > (int64_t{64} << 20)) {
     require_memory(new_blocks * shape_.block_bytes(), "the KV cache");
   }
   for (int64_t b = first; b < end; ++b) {
     if (b == (int64_t)blocks.size()) {
-      blocks.push_back(std::make_shared<Buffer>(shape_.block_bytes(), "a block of the KV cache"));
+      blocks.push_back(slabs_->take());
     } else if (blocks_[(size_t)b].use_count() > 2) { // ours, the copy of the table above, and a fork's
-      auto copy = std::make_shared<Buffer>(shape_.block_bytes(), "a block of the KV cache");
+      std::shared_ptr<KvBlock> copy = slabs_->take();
       std::memcpy(copy->data(), blocks[(size_t)b]->data(), (size_t)shape_.block_bytes());
       blocks[(size_t)b] = std::move(copy);
     }
@@ -46,6 +47,9 @@ void Cache::reserve(int64_t n) {
 
 void Cache::commit(const int32_t* ids, int64_t n) { ids_.insert(ids_.end(), ids, ids + n); }
 
-void Cache::trim() { blocks_.resize((size_t)blocks_for(length())); }
+void Cache::trim() {
+  blocks_.resize((size_t)blocks_for(length()));
+  if (blocks_.empty()) slabs_->leave();
+}
 
 } // namespace nextoken

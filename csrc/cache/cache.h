@@ -4,7 +4,7 @@
 #include <memory>
 #include <vector>
 
-#include "base/buffer.h"
+#include "cache/slab.h"
 #include "kernels/types.h"
 
 namespace nextoken {
@@ -13,11 +13,15 @@ struct KvShape {
   int64_t n_layers, n_kv_heads, head_dim;
   KvType type;
 
-  int64_t element_bytes() const { return type == KvType::f32 ? 4 : 2; }
-  /// Of one head in one block; layouts as in AttentionArgs.
-  int64_t k_bytes() const { return KV_BLOCK * head_dim * element_bytes(); }
-  int64_t v_bytes() const { return KV_BLOCK * ((head_dim + 15) / 16 * 16) * element_bytes(); }
+  /// Of one head in one block; layouts as in AttentionArgs, of q8 in kernels/cpu/kv.inl.
+  int64_t k_bytes() const { return bytes(head_dim, head_dim + head_dim % 2); }
+  int64_t v_bytes() const { return bytes((head_dim + 15) / 16 * 16, (head_dim + 15) / 16 * 16); }
   int64_t block_bytes() const { return n_layers * n_kv_heads * (k_bytes() + v_bytes()); }
+
+ private:
+  int64_t bytes(int64_t width, int64_t q8_width) const {
+    return KV_BLOCK * (type == KvType::q8 ? q8_width + 4 : type == KvType::f16 ? width * 2 : width * 4);
+  }
 };
 
 /// Not thread-safe: the owner of the model's turn uses it.
@@ -57,7 +61,8 @@ class Cache {
   KvShape shape_;
   int64_t n_ctx_;
   std::vector<int32_t> ids_;
-  std::vector<std::shared_ptr<Buffer>> blocks_; // the block table
+  std::vector<std::shared_ptr<KvBlock>> blocks_; // the block table
+  std::shared_ptr<Slabs> slabs_;                 // shared with forks
 };
 
 } // namespace nextoken

@@ -29,7 +29,7 @@ int64_t CpuKernels::plan_attention(const Batch& batch, int64_t layer, const Atte
     const int64_t segment_begin = first_key / ATTENTION_SEGMENT;
     const int64_t segment_end = (end + ATTENTION_SEGMENT - 1) / ATTENTION_SEGMENT;
     for (int64_t head = 0; head < spec.n_kv_heads; ++head) {
-      for (int64_t b = 0; b < n_blocks; ++b) {
+      for (int64_t b = segment_begin * (ATTENTION_SEGMENT / KV_BLOCK); b < n_blocks; ++b) { // those before are not seen
         next[b] = piece.cache->k_block(layer, head, b);
         next[n_blocks + b] = piece.cache->v_block(layer, head, b);
       }
@@ -63,6 +63,18 @@ void CpuKernels::attention(const Batch& batch, int64_t layer, const AttentionSpe
     return y[task.piece->row_begin + task.token_begin] + task.head * group * spec.head_dim;
   };
 
+  // The first blocks of the task that this thread probably takes next.
+  const auto look_ahead = [&](int64_t i, AttentionArgs& args) {
+    const int64_t next = (int64_t)tasks_.size() - 1 - i - pool_.size();
+    if (next < 0) return;
+    const AttentionTask& task = tasks_[(size_t)next];
+    const int64_t position = task.piece->first_position + task.token_begin;
+    const int64_t first_seen = spec.window ? std::max<int64_t>(0, position + 1 - spec.window) : 0;
+    const int64_t block = std::max(task.segment * ATTENTION_SEGMENT, first_seen) / KV_BLOCK;
+    args.ahead[0] = task.k_blocks[block];
+    args.ahead[1] = task.k_blocks[block + 1 < task.n_blocks ? block + 1 : block + task.n_blocks];
+  };
+
   // Later tiles see more keys: the longest come first, so that threads end together.
   pool_.for_each((int64_t)tasks_.size(), batch.poll, [&](int64_t i, int thread) {
     const AttentionTask& task = tasks_[tasks_.size() - 1 - (size_t)i];
@@ -71,6 +83,7 @@ void CpuKernels::attention(const Batch& batch, int64_t layer, const AttentionSpe
     args.head_dim = spec.head_dim;
     args.k_blocks = task.k_blocks;
     args.v_blocks = task.k_blocks + task.n_blocks;
+    look_ahead(i, args);
     args.q = q[task.piece->row_begin + task.token_begin] + task.head * group * spec.head_dim;
     args.q_stride = q.stride;
     args.n_tokens = task.n_tokens;

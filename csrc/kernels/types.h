@@ -22,7 +22,8 @@ enum class WeightType : int32_t {
 /// How a matmul wants its activations: as they are, int8 with a scale per 32 or per 256, or rounded to bf16.
 enum class ActivationForm : int32_t { f32, q32, q256, bf16 };
 
-enum class KvType : int32_t { f32, f16 };
+/// q8: int8 with a float scale per key and per value of a head.
+enum class KvType : int32_t { f32, f16, q8 };
 enum class Gate : int32_t { silu, gelu_tanh };
 /// Which elements of a head rotate together: (2i, 2i+1) or (i, i + n_rot/2).
 enum class RopePairs : int32_t { adjacent, halves };
@@ -30,6 +31,7 @@ enum class RopePairs : int32_t { adjacent, halves };
 static constexpr int64_t PANEL_ROWS = 16;         // output rows a weight panel interleaves
 static constexpr int64_t KV_BLOCK = 64;           // tokens in a block of the cache
 static constexpr int64_t ATTENTION_SEGMENT = 256; // keys summed before partial results are merged
+static constexpr int64_t MOST_Q8_HEAD_DIM = 1024; // sums of a wider head would not fit 32 bits
 
 /// Token rows in one form. Unused members are null. Strides are in elements, from one token to the next.
 ///   f32, bf16  x [rows][k] (for bf16 rounded to bf16 and stored as float)
@@ -66,7 +68,7 @@ struct MatmulArgs {
 /// Token t stands at first_position + t and sees keys [max(0, position + 1 - window), position]; window 0 sees all.
 ///   q      row (t, g) at q + t * q_stride + g * head_dim: n_tokens tokens, `group` query heads of the kv head
 ///   k_blocks[b], v_blocks[b]: keys [KV_BLOCK / 16][head_dim][16 keys] and values [KV_BLOCK][head_dim rounded up to 16]
-///          of this head for positions b * KV_BLOCK and on
+///          of this head for positions b * KV_BLOCK and on; of q8 as in cpu/kv.inl
 /// Any number of tokens gives the same bits. 16 to 64 a call are fastest: a tile takes six rows (t, g), 16 tokens run
 /// within 4 % of 64, and smaller calls divide better over threads.
 struct AttentionArgs {
@@ -79,8 +81,9 @@ struct AttentionArgs {
   int64_t n_tokens, group;
   int64_t first_position;
   int64_t window;
-  float scale;    // usually 1/sqrt(head_dim), multiplied into q first
-  float soft_cap; // scores become soft_cap * tanh(score / soft_cap); 0 leaves them
+  float scale;          // usually 1/sqrt(head_dim), multiplied into q first
+  float soft_cap;       // scores become soft_cap * tanh(score / soft_cap); 0 leaves them
+  const void* ahead[2]; // the first blocks that will be read after this call, or null: they are fetched meanwhile
 };
 
 } // namespace nextoken

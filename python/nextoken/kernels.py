@@ -43,7 +43,7 @@ __all__ = [
 PackedMatrix = _native.kernels.PackedMatrix
 """Weights in the layout the kernels read: `.type`, `.shape` (N, K), `.nbytes`."""
 
-CacheArray = npt.NDArray[np.float16] | npt.NDArray[np.float32]
+CacheArray = npt.NDArray[np.float16] | npt.NDArray[np.float32] | npt.NDArray[np.int8]
 
 KV_BLOCK: int = _native.kernels.KV_BLOCK
 """Tokens in a block of the cache."""
@@ -187,16 +187,26 @@ def softmax(x: FloatArray, *, isa: str | None = None) -> FloatArray:
 def kv_cache(
     n_blocks: int, n_kv_heads: int, head_dim: int, kv_dtype: str = "f16"
 ) -> tuple[CacheArray, CacheArray]:
-    """Zeroed arrays in the layout of the cache, `KV_BLOCK` = 64 tokens a block; kv_dtype is "f16" or "f32".
+    """Zeroed arrays in the layout of the cache, `KV_BLOCK` = 64 tokens a block; kv_dtype is "f16", "f32" or "q8".
 
     Keys (n_blocks, n_kv_heads, 4, head_dim, 16): a register holds one dimension of sixteen keys.
     Values (n_blocks, n_kv_heads, 64, head_dim rounded up to 16): a register holds sixteen dimensions of one value.
     The token in slot s has its key at k[s // 64, :, s % 64 // 16, :, s % 16], its value at v[s // 64, :, s % 64].
+
+    "q8" holds int8 codes and a float32 scale for each key and each value of a head: x = scale * code, scale = max |x| /
+    127. Both arrays are int8 (n_blocks, n_kv_heads, bytes). The bytes of a head in a block are codes, of keys
+    (4, ceil(head_dim / 2), 16 keys, 2), of values (32, head_dim rounded up to 16, 2 values), then 64 scales.
     """
-    if kv_dtype not in ("f16", "f32"):
-        raise ValueError(f"kv_dtype: {kv_dtype!r} is none of f16, f32")
+    if kv_dtype not in ("f16", "f32", "q8"):
+        raise ValueError(f"kv_dtype: {kv_dtype!r} is none of f16, f32, q8")
     if min(n_blocks, n_kv_heads, head_dim) < 1:
         raise ValueError("n_blocks, n_kv_heads, head_dim: expected positive numbers")
+    if kv_dtype == "q8":
+        widths = (head_dim + head_dim % 2, -(-head_dim // 16) * 16)
+        k_bytes, v_bytes = (KV_BLOCK * (width + 4) for width in widths)
+        return np.zeros((n_blocks, n_kv_heads, k_bytes), np.int8), np.zeros(
+            (n_blocks, n_kv_heads, v_bytes), np.int8
+        )
     dtype = np.float16 if kv_dtype == "f16" else np.float32
     keys = np.zeros((n_blocks, n_kv_heads, KV_BLOCK // 16, head_dim, 16), dtype)
     values = np.zeros((n_blocks, n_kv_heads, KV_BLOCK, -(-head_dim // 16) * 16), dtype)
@@ -270,7 +280,7 @@ def attention(
 ) -> FloatArray:
     """Attention of q (T, n_heads, head_dim) to k, v (T_kv, n_kv_heads, head_dim), all float32; see `paged_attention`.
 
-    Keys and values are rounded to `kv_dtype` ("f16" or "f32") first, as in the cache of a model.
+    Keys and values are rounded to `kv_dtype` ("f16", "f32" or "q8") first, as in the cache of a model.
     """
     q, k, v = floats(q, "q", ndim=3), floats(k, "k", ndim=3), floats(v, "v", ndim=3)
     if k.shape != v.shape:

@@ -37,7 +37,8 @@ class LLM(OpenModel):
     "owner/name" of the Hugging Face hub (needs the extra `hub`): its folder, or the one file that the pattern `file`
     ("*Q4_K_M.gguf") fits, of the branch, tag or commit `revision`. What is not here is downloaded the first time.
     `n_ctx` is the most tokens of a sequence, the model's trained context if None. `n_threads` is the number of
-    physical cores this process may use if None. `kv_dtype` is the type of cached keys and values, "f16" or "f32".
+    physical cores this process may use if None. `kv_dtype` is the type of cached keys and values, "f16", "f32"
+    or "q8": int8 with a scale a key and head, half the memory of "f16".
     `dtype` quantises or converts the matrices of a float checkpoint while it is read: "q8_0", "q4_0", "q4_k", "f16"
     and so on. `device` is "cpu" or "auto". `progress(done, total)` is told of bytes while the model is downloaded, and
     again while it is read; `cancel` is an event that stops both.

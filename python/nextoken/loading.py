@@ -21,7 +21,7 @@ from nextoken.threads import choose_threads
 if TYPE_CHECKING:
     from nextoken.tokenizer import Tokenizer
 
-KV_DTYPES = ("f16", "f32")
+KV_DTYPES = ("f16", "f32", "q8")
 DEVICES = ("cpu", "auto")
 
 log = logging.getLogger("nextoken")
@@ -110,6 +110,7 @@ def load(
         layout = plan(checkpoint, asked, allow_unused=allow_unused)
         checkpoint.finish(layout.spec)
         trained: int = layout.spec.n_ctx
+        layout.spec.kv_bytes(kv_dtype, 1)  # ValueError if this model's cache can not be of that type
         if asked is not None and asked > trained:
             log.warning("n_ctx=%d is beyond the %d positions that %s was trained for", asked, trained, name)
         tokenizer = PendingTokenizer(checkpoint.tokenizer_builder())

@@ -27,7 +27,7 @@ IDS = [5, 17, 200]
         ({"n_ctx": 0}, ValueError),
         ({"n_ctx": 2**31}, ValueError),
         ({"n_ctx": "8"}, TypeError),
-        ({"kv_dtype": "q8"}, ValueError),
+        ({"kv_dtype": "q4"}, ValueError),
         ({"kv_dtype": None}, TypeError),
         ({"device": "cuda"}, ValueError),
         ({"dtype": "q4_0"}, TypeError),

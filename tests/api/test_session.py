@@ -163,6 +163,23 @@ def test_a_saved_session_goes_on_with_the_same_bits(llm: LLM, saved: Path) -> No
         assert same(s.append([7, 8], logits="all"), llm([[*IDS, 7, 8]])[0][-2:])
 
 
+def test_a_saved_q8_session_goes_on_with_the_same_bits(tiny_path: Path, tmp_path: Path) -> None:
+    with LLM(tiny_path, kv_dtype="q8") as llm:
+        assert llm.kv_dtype == "q8"
+        with llm.session() as s:
+            s.append([1, 2, 3, 4, 5, 6, 7], "none")
+            s.save(tmp_path / "s.nxt")
+            fork = s.fork()
+            expected = s.append([8, 9], "all")
+            s.rewind(2)
+            assert (s.append([8, 9], "all") == expected).all()
+        assert (fork.append([8, 9], "all") == expected).all()
+        with llm.session(tmp_path / "s.nxt") as again:
+            assert (again.append([8, 9], "all") == expected).all()
+    with LLM(tiny_path) as llm, pytest.raises(ModelFormatError, match="kv_dtype='q8'"):
+        llm.session(tmp_path / "s.nxt")
+
+
 def test_an_empty_session_can_be_saved(llm: LLM, tmp_path: Path) -> None:
     llm.session().save(tmp_path / "empty")
     assert len(llm.session(tmp_path / "empty")) == 0

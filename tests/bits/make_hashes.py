@@ -1,4 +1,4 @@
-"""Writes hashes.json, the bits of every family and weight type as they are meant to stay:
+"""Writes hashes.json, the bits of every family, weight type and cache type as they are meant to stay:
 
     PYTHONPATH=python:. python tests/bits/make_hashes.py
 
@@ -26,9 +26,9 @@ def hash_of_file(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def hash_of_logits(path: Path, isa: str) -> str:
-    """sha256 of the float32 logits (40, V) of 40 ids behind an empty f16 cache."""
-    machine = NativeMachine(path, 2, isa, "f16")
+def hash_of_logits(path: Path, isa: str, kv_dtype: str = "f16") -> str:
+    """sha256 of the float32 logits (40, V) of 40 ids behind an empty cache."""
+    machine = NativeMachine(path, 2, isa, kv_dtype)
     (logits,) = machine.append([machine.new()], sequences(machine.model.spec.vocab_size, (40,)))
     return hashlib.sha256(logits.astype("<f4").tobytes()).hexdigest()
 
@@ -42,6 +42,12 @@ def main() -> None:
                 hashes[f"{family} {kind}"] = {
                     "file": hash_of_file(path),
                     "logits": hash_of_logits(path, isas_here()[0]),
+                }
+            for kv_dtype in ("f32", "q8"):
+                path = model_of(Path(folder), family, "F32")
+                hashes[f"{family} F32, {kv_dtype} cache"] = {
+                    "file": hash_of_file(path),
+                    "logits": hash_of_logits(path, isas_here()[0], kv_dtype),
                 }
     HASHES.write_text(json.dumps(hashes, indent=1) + "\n")
 

@@ -92,10 +92,11 @@ def test_every_way_gives_the_same_bits(family: str, tmp_path: Path) -> None:
     check_model(path, all_ways(isas_here()), (71, 1, 18))
 
 
+@pytest.mark.parametrize("kv_dtype", ["f32", "q8"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_with_a_float32_cache_too(family: str, tmp_path: Path) -> None:
+def test_with_other_caches_too(family: str, kv_dtype: str, tmp_path: Path) -> None:
     path = FAMILIES[family](tmp_path / "m.gguf", MIXED)
-    check_model(path, few_ways(isas_here()), (71, 1, 18), kv_dtype="f32")
+    check_model(path, few_ways(isas_here()), (71, 1, 18), kv_dtype)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -56,7 +56,7 @@ def test_keys_and_values_are_those_of_the_textbook(tmp_path: Path) -> None:
     shape = (70, c.n_kv_heads, c.head_dim)
     keys = reference.rope((h @ w["blk.0.attn_k.weight"].T).reshape(shape), c.theta, halves=False)
     values = (h @ w["blk.0.attn_v.weight"].T).reshape(shape)
-    for kv_dtype, tolerance in (("f32", 2e-6), ("f16", 1e-3)):
+    for kv_dtype, tolerance in (("f32", 2e-6), ("f16", 1e-3), ("q8", 5e-3)):
         cache, _ = filled(model, ids, kv_dtype)
         for actual, expected in ((cache.keys(0), keys), (cache.values(0), values)):
             assert actual.shape == shape
@@ -74,11 +74,52 @@ def test_an_f16_cache_holds_the_f32_one_rounded(llama: _native.Model) -> None:
         assert (getattr(half, read)(0) == rounded).all()
 
 
-@pytest.mark.parametrize("kv_dtype", ["f16", "f32"])
+def test_rewinding_a_q8_cache_leaves_no_trace(gemma: _native.Model) -> None:
+    ids = ids_for(gemma, 90)
+    cache, _ = filled(gemma, ids, "q8")
+    append(gemma, cache, ids_for(gemma, 101, seed=3))
+    cache.rewind(101)
+    assert contents(cache) == contents(filled(gemma, ids, "q8")[0])
+
+
+def test_large_blocks_come_from_slabs_and_are_used_again(tmp_path: Path) -> None:
+    """Blocks of 512 KiB, 32 to a slab: forks and rewinds in turn, and what they leave behind is in no result."""
+    metadata = {"llama.attention.key_length": 256, "llama.rope.dimension_count": 256}
+    metadata |= {"llama.attention.value_length": 256}
+    rng = np.random.default_rng(0)
+    wide = {
+        f"blk.{i}.attn_{part}.weight": (rng.normal(0, 0.1, shape[::-1]).astype("<f4"), "F32", shape)
+        for i in range(2)
+        for part, shape in (("q", (64, 1024)), ("k", (64, 512)), ("v", (64, 512)), ("output", (1024, 64)))
+    }
+    model = load(gguf_files.tiny_llama(tmp_path / "m.gguf", metadata=metadata, tensors=wide))
+    assert model.spec.kv_bytes("f32", 1) == 512 << 10
+    ids = ids_for(model, 250)
+    base, expected = filled(model, ids, "f32")
+    before = contents(base)
+    forks = [base.fork() for _ in range(40)]
+    for i, fork in enumerate(forks):  # one slab is full, another begins
+        fork.rewind(10 + i)
+        append(model, fork, ids_for(model, 5, seed=i))
+    for fork in forks[::2]:
+        fork.close()
+    again = [base.fork() for _ in range(20)]
+    for fork in again:
+        fork.rewind(100)
+        assert (append(model, fork, ids[150:]) == expected[150:]).all()
+        assert contents(fork) == before
+    assert contents(base) == before
+    base.rewind(250)
+    assert base.nbytes == 0
+    assert (append(model, base, ids) == expected).all()
+
+
+@pytest.mark.parametrize("kv_dtype", ["f16", "f32", "q8"])
 @pytest.mark.parametrize("n", [0, 1, 63, 64, 65, 128, 129])
 def test_nbytes_grow_by_blocks(llama: _native.Model, kv_dtype: str, n: int) -> None:
     s = llama.spec
-    block = s.n_layers * s.n_kv_heads * 2 * s.head_dim * BLOCK * (2 if kv_dtype == "f16" else 4)
+    of_head = {"f16": 2 * s.head_dim, "f32": 4 * s.head_dim, "q8": s.head_dim + 4}[kv_dtype]
+    block = s.n_layers * s.n_kv_heads * 2 * of_head * BLOCK
     cache = _native.Cache(llama, kv_dtype, 256)
     if n:
         append(llama, cache, ids_for(llama, n))
@@ -175,7 +216,7 @@ def test_rewind_takes_what_is_there(llama: _native.Model, n: int) -> None:
     assert len(cache) == 10
 
 
-@pytest.mark.parametrize("kv_dtype", ["f16", "f32"])
+@pytest.mark.parametrize("kv_dtype", ["f16", "f32", "q8"])
 @pytest.mark.parametrize("n", [0, 1, 64, 90])
 def test_a_restored_cache_goes_on_with_the_same_bits(gemma: _native.Model, kv_dtype: str, n: int) -> None:
     ids, more = ids_for(gemma, n), ids_for(gemma, 50, seed=2)

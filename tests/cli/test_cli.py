@@ -73,6 +73,9 @@ def test_inspect_reckons_memory_from_the_header(model: Path, tmp_path: Path) -> 
     # 2 layers, 2 kv heads, k and v of 16 f16 each
     assert about["memory"]["kv_bytes"] == 128 * 2 * 2 * 2 * 16 * 2
     assert "Q8_0" in nextoken("inspect", model).stdout
+    q8 = json.loads(nextoken("inspect", model, "--n-ctx", 128, "--kv-dtype", "q8", "--json").stdout)
+    assert q8["memory"]["kv_dtype"] == "q8"
+    assert q8["memory"]["kv_bytes"] < about["memory"]["kv_bytes"]
     header_only = tmp_path / "short.gguf"
     header_only.write_bytes(model.read_bytes()[:-1])
     assert "nextoken:" in nextoken("inspect", header_only, code=1).stderr

@@ -177,7 +177,7 @@ def test_weights_of_zero_run_and_greedy_says_the_lowest_id(tmp_path: Path, kind:
         assert llm.generate(IDS, max_tokens=4, temperature=0.0, ignore_eos=True).token_ids == (0,) * 4
 
 
-@pytest.mark.parametrize("kv_dtype", ["f16", "f32"])
+@pytest.mark.parametrize("kv_dtype", ["f16", "f32", "q8"])
 def test_weights_that_overflow_on_the_way_are_an_error_and_leave_no_trace(
     tmp_path: Path, kv_dtype: str
 ) -> None:

@@ -14,6 +14,7 @@
 
 #include "base/exact_math.h"
 #include "base/float_environment.h"
+#include "cache/cache.h"
 #include "kernels/multiply.h"
 #include "kernels/select.h"
 #include "quant/pack.h"
@@ -175,15 +176,17 @@ struct Heads {
 void attention(const KernelTable& kernels, Record& record) {
   for (const Heads& h : {Heads{KvType::f32, 64, 5, 3, 0, 0, 0.0f}, Heads{KvType::f16, 64, 1, 3, 900, 0, 0.0f},
                          Heads{KvType::f16, 80, 17, 1, 300, 100, 0.0f}, Heads{KvType::f16, 256, 33, 4, 500, 0, 30.0f},
-                         Heads{KvType::f32, 20, 9, 2, 250, 7, 5.0f}}) {
+                         Heads{KvType::f32, 20, 9, 2, 250, 7, 5.0f}, Heads{KvType::q8, 64, 1, 3, 900, 0, 0.0f},
+                         Heads{KvType::q8, 80, 17, 1, 300, 100, 0.0f}, Heads{KvType::q8, 256, 33, 4, 500, 0, 30.0f},
+                         Heads{KvType::q8, 21, 9, 2, 250, 7, 5.0f}}) {
     Random random((uint64_t)h.head_dim);
     const int64_t last = h.first_position + h.n_tokens, n_blocks = (last + KV_BLOCK - 1) / KV_BLOCK;
-    const size_t element = h.type == KvType::f32 ? 4 : 2;
-    const size_t block_bytes = (size_t)(KV_BLOCK * ((h.head_dim + 15) / 16 * 16)) * element;
+    const KvShape shape{1, 1, h.head_dim, h.type};
+    const std::string cache = h.type == KvType::q8 ? " q8" : "";
     std::vector<Buffer> blocks;
     std::vector<const void*> k_blocks, v_blocks;
     for (int64_t b = 0; b < 2 * n_blocks; ++b) {
-      blocks.emplace_back((int64_t)block_bytes, "a block");
+      blocks.emplace_back(b % 2 ? shape.v_bytes() : shape.k_bytes(), "a block");
       (b % 2 ? v_blocks : k_blocks).push_back(blocks.back().data());
     }
     Floats k_back((size_t)h.head_dim), v_back = k_back;
@@ -194,16 +197,17 @@ void attention(const KernelTable& kernels, Record& record) {
                        blocks[block + 1].data());
       kernels.kv_read(h.type, blocks[block].data(), blocks[block + 1].data(), h.head_dim, t % KV_BLOCK, k_back.data(),
                       v_back.data());
-      record.add("kv", k_back);
-      record.add("kv", v_back);
+      record.add("kv" + cache, k_back);
+      record.add("kv" + cache, v_back);
     }
     const int64_t n_rows = h.n_tokens * h.group;
     const Floats q = random.numbers(n_rows * h.head_dim);
     const AttentionArgs args{h.type,     h.head_dim, k_blocks.data(),  v_blocks.data(), q.data(), h.group * h.head_dim,
-                             h.n_tokens, h.group,    h.first_position, h.window,        0.125f,   h.soft_cap};
+                             h.n_tokens, h.group,    h.first_position, h.window,        0.125f,   h.soft_cap,
+                             {}};
     Floats scratch((size_t)kernels.attention_scratch(n_rows, h.head_dim)), y(q.size());
     kernels.attention(args, y.data(), h.group * h.head_dim, scratch.data());
-    record.add("attention", y);
+    record.add("attention" + cache, y);
   }
 }
 

@@ -23,24 +23,25 @@ static inline Span within_block(Span s, int64_t block) {
 
 // Scratch of one segment and, for attention(), of the rows' results so far.
 struct Workspace {
-  float* q;        // scaled queries, a tile [head_dim][rows of the tile] after the other
+  float* q;        // scaled queries, a tile [head_dim][rows of the tile] after the other; for q8 int16 [rows][width]
   float* scores;   // [rows][ATTENTION_SEGMENT], then the weights exp(score - max)
   float* expanded; // one block of keys or values as floats
   float* out;      // [rows][padded head_dim]
   float* total;    // the same
   float *max, *sum, *total_max, *total_sum;
+  float *q_scale, *v_scale; // of q8: of a row's queries, and of its weights in this segment
 };
 
 static int64_t attention_scratch(int64_t rows, int64_t head_dim) {
   const int64_t width = padded16(head_dim);
-  return padded16(rows * head_dim) + rows * ATTENTION_SEGMENT + KV_BLOCK * width + 2 * rows * width + 4 * rows + 16;
+  return rows * ATTENTION_SEGMENT + KV_BLOCK * width + 3 * rows * width + 6 * rows + 16;
 }
 
 static Workspace workspace(float* scratch, int64_t rows, int64_t head_dim) {
   const int64_t width = padded16(head_dim);
   Workspace w;
   w.q = scratch + ((64 - (uintptr_t)scratch % 64) % 64) / 4; // tiles read whole cache lines
-  w.scores = w.q + padded16(rows * head_dim);
+  w.scores = w.q + rows * width;
   w.expanded = w.scores + rows * ATTENTION_SEGMENT;
   w.out = w.expanded + KV_BLOCK * width;
   w.total = w.out + rows * width;
@@ -48,6 +49,8 @@ static Workspace workspace(float* scratch, int64_t rows, int64_t head_dim) {
   w.sum = w.max + rows;
   w.total_max = w.sum + rows;
   w.total_sum = w.total_max + rows;
+  w.q_scale = w.total_sum + rows;
+  w.v_scale = w.q_scale + rows;
   return w;
 }
 
@@ -74,7 +77,8 @@ static inline const float* expand(const uint16_t* block, int64_t begin, int64_t 
 }
 
 template <class T>
-static void score_tiles(const AttentionArgs& args, int64_t segment, int64_t block, const T* keys, const Workspace& w) {
+static void score_tiles(const AttentionArgs& args, int64_t segment, int64_t block, const T* keys, const T* ahead,
+                        const Workspace& w) {
   const int64_t rows = args.n_tokens * args.group;
   for (int64_t tile = 0; tile < tile_count(rows); ++tile) {
     const int64_t begin = tile_begin(tile, rows), end = tile_begin(tile + 1, rows);
@@ -82,7 +86,7 @@ static void score_tiles(const AttentionArgs& args, int64_t segment, int64_t bloc
     const Span last = within_block(seen(args, (end - 1) / args.group, segment), block);
     if (first.begin >= last.end) continue;
     score_groups<TILE_ROWS>(end - begin, w.q + begin * args.head_dim, keys, args.head_dim, first.begin / 16,
-                            (last.end + 15) / 16, w.scores + begin * ATTENTION_SEGMENT + block * KV_BLOCK);
+                            (last.end + 15) / 16, w.scores + begin * ATTENTION_SEGMENT + block * KV_BLOCK, ahead);
   }
 }
 
@@ -111,8 +115,8 @@ static void weights_of_row(float* scores, Span s, float cap, float* max, float* 
 
 // A row's keys are summed in ascending order: those before the keys that all rows of the tile see, those, the rest.
 template <class T>
-static void value_tiles(const AttentionArgs& args, int64_t segment, int64_t block, const T* values, const Workspace& w,
-                        float* out, int64_t out_stride) {
+static void value_tiles(const AttentionArgs& args, int64_t segment, int64_t block, const T* values, const T* ahead,
+                        const Workspace& w, float* out, int64_t out_stride) {
   const int64_t rows = args.n_tokens * args.group, width = padded16(args.head_dim);
   for (int64_t tile = 0; tile < tile_count(rows); ++tile) {
     const int64_t begin = tile_begin(tile, rows), end = tile_begin(tile + 1, rows);
@@ -124,65 +128,99 @@ static void value_tiles(const AttentionArgs& args, int64_t segment, int64_t bloc
       const Span s = within_block(seen(args, r / args.group, segment), block);
       const int64_t stop = smaller(s.end, common.begin);
       if (s.begin < stop)
-        add_values<1>(1, p + r * ATTENTION_SEGMENT, values, width, s.begin, stop, out + r * out_stride, out_stride);
+        add_values<1>(1, p + r * ATTENTION_SEGMENT, values, width, s.begin, stop, out + r * out_stride, out_stride,
+                      ahead);
     }
     if (common.empty()) continue;
     add_values<TILE_ROWS>(end - begin, p + begin * ATTENTION_SEGMENT, values, width, common.begin, common.end,
-                          out + begin * out_stride, out_stride);
+                          out + begin * out_stride, out_stride, ahead);
     for (int64_t r = begin; r < end; ++r) {
       const Span s = within_block(seen(args, r / args.group, segment), block);
       if (common.end < s.end)
-        add_values<1>(1, p + r * ATTENTION_SEGMENT, values, width, common.end, s.end, out + r * out_stride, out_stride);
+        add_values<1>(1, p + r * ATTENTION_SEGMENT, values, width, common.end, s.end, out + r * out_stride, out_stride,
+                      ahead);
     }
   }
 }
+
+// The blocks of a segment that some row sees, in the order in which they are read: keys, values, and what comes after.
+struct BlocksRead {
+  int64_t first, n; // of the segment's blocks
+  const void* order[2 * ATTENTION_SEGMENT / KV_BLOCK + BLOCKS_AHEAD];
+
+  BlocksRead(const AttentionArgs& args, int64_t segment, Span all)
+      : first(all.begin / KV_BLOCK), n(all.empty() ? 0 : (all.end - 1) / KV_BLOCK - first + 1) {
+    const int64_t start = segment * (ATTENTION_SEGMENT / KV_BLOCK) + first;
+    for (int64_t i = 0; i < n; ++i) {
+      order[i] = args.k_blocks[start + i];
+      order[n + i] = args.v_blocks[start + i];
+    }
+    for (int64_t i = 0; n > 0 && i < BLOCKS_AHEAD; ++i)
+      order[2 * n + i] = args.ahead[i] ? args.ahead[i] : order[2 * n - 1];
+  }
+};
 
 template <class T>
 static void segment_as(const AttentionArgs& args, int64_t segment, float* max, float* sum, float* out,
                        int64_t out_stride, const Workspace& w) {
   const int64_t rows = args.n_tokens * args.group, width = padded16(args.head_dim);
   const Span all = {seen(args, 0, segment).begin, seen(args, args.n_tokens - 1, segment).end};
-  const int64_t first_block = segment * (ATTENTION_SEGMENT / KV_BLOCK);
+  const BlocksRead blocks(args, segment, all);
   const bool once = tile_count(rows) >= TILES_WORTH_EXPANDING;
-  for (int64_t b = 0; b < ATTENTION_SEGMENT / KV_BLOCK; ++b) {
+  for (int64_t i = 0; i < blocks.n; ++i) {
+    const int64_t b = blocks.first + i;
     const Span s = within_block(all, b);
-    if (s.empty()) continue;
-    const T* const keys = (const T*)args.k_blocks[first_block + b];
-    if (once)
-      score_tiles(args, segment, b,
-                  expand(keys, s.begin / 16 * 16 * args.head_dim, (s.end + 15) / 16 * 16 * args.head_dim, w.expanded),
-                  w);
-    else
-      score_tiles(args, segment, b, keys, w);
+    const T *const block = (const T*)blocks.order[i], *const ahead = (const T*)blocks.order[i + BLOCKS_AHEAD];
+    if (once) {
+      const float* const k =
+          expand(block, s.begin / 16 * 16 * args.head_dim, (s.end + 15) / 16 * 16 * args.head_dim, w.expanded);
+      score_tiles(args, segment, b, k, k, w);
+    } else {
+      score_tiles(args, segment, b, block, ahead, w);
+    }
   }
   for (int64_t r = 0; r < rows; ++r) {
     weights_of_row(w.scores + r * ATTENTION_SEGMENT, seen(args, r / args.group, segment), args.soft_cap, max + r,
                    sum + r);
     for (int64_t d = 0; d < width; d += 16) store16(out + r * out_stride + d, zero16());
   }
-  for (int64_t b = 0; b < ATTENTION_SEGMENT / KV_BLOCK; ++b) {
+  for (int64_t i = 0; i < blocks.n; ++i) {
+    const int64_t b = blocks.first + i;
     const Span s = within_block(all, b);
-    if (s.empty()) continue;
-    const T* const values = (const T*)args.v_blocks[first_block + b];
-    if (once)
-      value_tiles(args, segment, b, expand(values, s.begin * width, s.end * width, w.expanded), w, out, out_stride);
-    else
-      value_tiles(args, segment, b, values, w, out, out_stride);
+    const T* const block = (const T*)blocks.order[blocks.n + i];
+    const T* const ahead = (const T*)blocks.order[blocks.n + i + BLOCKS_AHEAD];
+    if (once) {
+      const float* const v = expand(block, s.begin * width, s.end * width, w.expanded);
+      value_tiles(args, segment, b, v, v, w, out, out_stride);
+    } else {
+      value_tiles(args, segment, b, block, ahead, w, out, out_stride);
+    }
   }
 }
+
+#include "attention_q8.inl"
 
 static void segment_with(const AttentionArgs& args, int64_t segment, float* max, float* sum, float* out,
                          int64_t out_stride, const Workspace& w) {
   if (args.kv_type == KvType::f32)
     segment_as<float>(args, segment, max, sum, out, out_stride, w);
+  else if (args.kv_type == KvType::q8)
+    segment_q8(args, segment, max, sum, out, out_stride, w);
   else
     segment_as<uint16_t>(args, segment, max, sum, out, out_stride, w);
+}
+
+static void prepare_queries(const AttentionArgs& args, const Workspace& w) {
+  if (args.kv_type == KvType::q8)
+    pack_queries_q8(args, (int16_t*)w.q, w.q_scale, w.expanded);
+  else
+    pack_queries(args, w.q);
 }
 
 static void attention_segment(const AttentionArgs& args, int64_t segment, float* max, float* sum, float* out,
                               int64_t out_stride, float* scratch) {
   const Workspace w = workspace(scratch, args.n_tokens * args.group, args.head_dim);
-  pack_queries(args, w.q);
+  prepare_queries(args, w);
   segment_with(args, segment, max, sum, out, out_stride, w);
 }
 
@@ -210,14 +248,42 @@ static void divide_by_sum(const float* total, float sum, int64_t n, float* y) {
   map16(total, n, y, [inverse](F32x16 v) { return mul16(v, inverse); });
 }
 
+// The factors of merge_segment for sixteen segments at a time, then the same chains.
 static void attention_merge(int64_t n_segments, const float* max, const float* sum, int64_t scalar_stride,
                             const float* out, int64_t out_stride, int64_t head_dim, float* y) {
   for (int64_t begin = 0; begin < head_dim; begin += 256) {
-    const int64_t n = smaller(head_dim - begin, 256);
+    const int64_t n = smaller(head_dim - begin, 256), width = padded16(n);
     float total[256] = {}, total_max = MINUS_INFINITY, total_sum = 0.0f;
-    for (int64_t s = 0; s < n_segments; ++s)
-      merge_segment(&total_max, &total_sum, total, max[s * scalar_stride], sum[s * scalar_stride],
-                    out + s * out_stride + begin, padded16(n));
+    for (int64_t first = 0; first < n_segments; first += 16) {
+      const int64_t lanes = smaller(n_segments - first, 16);
+      float kept[16] = {}, added[16] = {};
+      bool nothing = total_sum == 0.0f;
+      for (int64_t i = 0; i < lanes; ++i) {
+        const float m = max[(first + i) * scalar_stride];
+        if (sum[(first + i) * scalar_stride] == 0.0f) continue;
+        const float both = !nothing && total_max > m ? total_max : m;
+        kept[i] = nothing ? 0.0f : total_max - both;
+        added[i] = m - both;
+        total_max = both;
+        nothing = false;
+      }
+      store16(kept, exp16(load16(kept)));
+      store16(added, exp16(load16(added)));
+      for (int64_t i = 0; i < lanes; ++i) {
+        const float s = sum[(first + i) * scalar_stride];
+        const float* const from = out + (first + i) * out_stride + begin;
+        if (s == 0.0f) continue;
+        if (total_sum == 0.0f) {
+          total_sum = s;
+          for (int64_t d = 0; d < width; d += 16) store16(total + d, load16(from + d));
+          continue;
+        }
+        total_sum = fma1(total_sum, kept[i], s * added[i]);
+        const F32x16 e = all16(kept[i]), f = all16(added[i]);
+        for (int64_t d = 0; d < width; d += 16)
+          store16(total + d, fma16(load16(total + d), e, mul16(load16(from + d), f)));
+      }
+    }
     divide_by_sum(total, total_sum, n, y + begin);
   }
 }
@@ -226,12 +292,18 @@ static void attention(const AttentionArgs& args, float* y, int64_t y_stride, flo
   const int64_t rows = args.n_tokens * args.group, width = padded16(args.head_dim);
   if (rows == 0) return;
   const Workspace w = workspace(scratch, rows, args.head_dim);
-  pack_queries(args, w.q);
+  prepare_queries(args, w);
   for (int64_t r = 0; r < rows; ++r) w.total_sum[r] = 0.0f;
   const int64_t first_key = args.window > 0 ? larger(0, args.first_position + 1 - args.window) : 0;
   const int64_t last_key = args.first_position + args.n_tokens - 1;
+  AttentionArgs part = args;
   for (int64_t s = first_key / ATTENTION_SEGMENT; s <= last_key / ATTENTION_SEGMENT; ++s) {
-    segment_with(args, s, w.max, w.sum, w.out, width, w);
+    const int64_t next = (s + 1) * (ATTENTION_SEGMENT / KV_BLOCK);
+    part.ahead[0] = next * KV_BLOCK <= last_key ? args.k_blocks[next] : args.ahead[0];
+    part.ahead[1] = (next + 1) * KV_BLOCK <= last_key ? args.k_blocks[next + 1]
+                    : next * KV_BLOCK <= last_key     ? args.v_blocks[next]
+                                                      : args.ahead[1];
+    segment_with(part, s, w.max, w.sum, w.out, width, w);
     for (int64_t r = 0; r < rows; ++r)
       merge_segment(w.total_max + r, w.total_sum + r, w.total + r * width, w.max[r], w.sum[r], w.out + r * width,
                     width);

@@ -82,6 +82,41 @@ static inline int32_t store16_i8(int8_t* p, F32x16 a) {
   return _mm_cvtsi128_si32(s);
 }
 
+// --- attention over an int8 cache: sixteen lanes of two products each ---------------------------------------
+
+struct I32x16 {
+  __m256i lo, hi;
+};
+struct ShortPairs {
+  __m256i lo, hi;
+};
+
+static inline I32x16 load16_i32(const int32_t* p) {
+  return {_mm256_loadu_si256((const __m256i*)p), _mm256_loadu_si256((const __m256i*)(p + 8))};
+}
+static inline void store16_i32(int32_t* p, I32x16 a) {
+  _mm256_storeu_si256((__m256i*)p, a.lo);
+  _mm256_storeu_si256((__m256i*)(p + 8), a.hi);
+}
+static inline F32x16 to_float16(I32x16 a) { return {_mm256_cvtepi32_ps(a.lo), _mm256_cvtepi32_ps(a.hi)}; }
+static inline void store16_i16(int16_t* p, F32x16 a) {
+  const __m256i words = _mm256_packs_epi32(_mm256_cvttps_epi32(a.lo), _mm256_cvttps_epi32(a.hi));
+  _mm256_storeu_si256((__m256i*)p, _mm256_permute4x64_epi64(words, 0xd8));
+}
+static inline ShortPairs load_short_pairs(const int8_t* p) {
+  return {_mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i*)p)),
+          _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i*)(p + 16)))};
+}
+static inline ShortPairs all_short_pairs(const int16_t* p) {
+  int32_t pair;
+  memcpy(&pair, p, 4);
+  return {_mm256_set1_epi32(pair), _mm256_set1_epi32(pair)};
+}
+static inline I32x16 dot_pairs(I32x16 sum, ShortPairs a, ShortPairs b) {
+  return {_mm256_add_epi32(sum.lo, _mm256_madd_epi16(a.lo, b.lo)),
+          _mm256_add_epi32(sum.hi, _mm256_madd_epi16(a.hi, b.hi))};
+}
+
 // --- matmul: lanes are output rows -------------------------------------------------------------------------
 
 using F32xL = __m256;
@@ -204,3 +239,6 @@ static inline F32xL fmaL(F32xL a, F32xL b, F32xL c) { return _mm256_fmadd_ps(a, 
 static inline F32xL fnmaL(F32xL a, F32xL b, F32xL c) { return _mm256_fnmadd_ps(a, b, c); }
 static inline F32xL to_floatL(I32xL a) { return _mm256_cvtepi32_ps(a); }
 static inline I32xL zeroI() { return _mm256_setzero_si256(); }
+// By asm: gcc takes a function that only calls its builtin for one without effect, and drops the calls. Into the second
+// level: what is read some blocks later would drive out what the first one holds.
+static inline void prefetch_far(const void* p) { asm volatile("prefetcht1 %0" ::"m"(*(const char*)p)); }

@@ -63,6 +63,29 @@ static inline int32_t store16_i8(int8_t* p, F32x16 a) {
   return _mm512_reduce_add_epi32(q);
 }
 
+// --- attention over an int8 cache: sixteen lanes of two products each ---------------------------------------
+
+struct I32x16 {
+  __m512i v;
+};
+using ShortPairs = __m512i;
+
+static inline I32x16 load16_i32(const int32_t* p) { return {_mm512_loadu_si512(p)}; }
+static inline void store16_i32(int32_t* p, I32x16 a) { _mm512_storeu_si512(p, a.v); }
+static inline F32x16 to_float16(I32x16 a) { return {_mm512_cvtepi32_ps(a.v)}; }
+static inline void store16_i16(int16_t* p, F32x16 a) {
+  _mm256_storeu_si256((__m256i*)p, _mm512_cvtepi32_epi16(_mm512_cvttps_epi32(a.v)));
+}
+static inline ShortPairs load_short_pairs(const int8_t* p) {
+  return _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i*)p));
+}
+static inline ShortPairs all_short_pairs(const int16_t* p) {
+  int32_t pair;
+  memcpy(&pair, p, 4);
+  return _mm512_set1_epi32(pair);
+}
+static inline I32x16 dot_pairs(I32x16 sum, ShortPairs a, ShortPairs b) { return {_mm512_dpwssd_epi32(sum.v, a, b)}; }
+
 // --- matmul: lanes are output rows -------------------------------------------------------------------------
 
 using F32xL = __m512;
@@ -126,3 +149,6 @@ static inline F32xL fmaL(F32xL a, F32xL b, F32xL c) { return _mm512_fmadd_ps(a, 
 static inline F32xL fnmaL(F32xL a, F32xL b, F32xL c) { return _mm512_fnmadd_ps(a, b, c); }
 static inline F32xL to_floatL(I32xL a) { return _mm512_cvtepi32_ps(a); }
 static inline I32xL zeroI() { return _mm512_setzero_si512(); }
+// By asm: gcc takes a function that only calls its builtin for one without effect, and drops the calls. Into the second
+// level: what is read some blocks later would drive out what the first one holds.
+static inline void prefetch_far(const void* p) { asm volatile("prefetcht1 %0" ::"m"(*(const char*)p)); }

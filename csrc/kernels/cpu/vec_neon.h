@@ -105,6 +105,49 @@ static inline int32_t store16_i8(int8_t* p, F32x16 x) {
   return vaddvq_s32(vaddq_s32(vaddq_s32(a, b), vaddq_s32(c, d)));
 }
 
+// --- attention over an int8 cache: sixteen lanes of two products each ---------------------------------------
+
+struct I32x16 {
+  int32x4_t a, b, c, d;
+};
+struct ShortPairs {
+  int16x8_t a, b, c, d;
+};
+
+static inline I32x16 load16_i32(const int32_t* p) {
+  return {vld1q_s32(p), vld1q_s32(p + 4), vld1q_s32(p + 8), vld1q_s32(p + 12)};
+}
+static inline void store16_i32(int32_t* p, I32x16 x) {
+  vst1q_s32(p, x.a);
+  vst1q_s32(p + 4, x.b);
+  vst1q_s32(p + 8, x.c);
+  vst1q_s32(p + 12, x.d);
+}
+static inline F32x16 to_float16(I32x16 x) {
+  return {vcvtq_f32_s32(x.a), vcvtq_f32_s32(x.b), vcvtq_f32_s32(x.c), vcvtq_f32_s32(x.d)};
+}
+static inline void store16_i16(int16_t* p, F32x16 x) {
+  vst1q_s16(p, vcombine_s16(vqmovn_s32(vcvtq_s32_f32(x.a)), vqmovn_s32(vcvtq_s32_f32(x.b))));
+  vst1q_s16(p + 8, vcombine_s16(vqmovn_s32(vcvtq_s32_f32(x.c)), vqmovn_s32(vcvtq_s32_f32(x.d))));
+}
+static inline ShortPairs load_short_pairs(const int8_t* p) {
+  const int8x16_t first = vld1q_s8(p), second = vld1q_s8(p + 16);
+  return {vmovl_s8(vget_low_s8(first)), vmovl_s8(vget_high_s8(first)), vmovl_s8(vget_low_s8(second)),
+          vmovl_s8(vget_high_s8(second))};
+}
+static inline ShortPairs all_short_pairs(const int16_t* p) {
+  int32_t pair;
+  memcpy(&pair, p, 4);
+  const int16x8_t v = vreinterpretq_s16_s32(vdupq_n_s32(pair));
+  return {v, v, v, v};
+}
+static inline int32x4_t dot4(int32x4_t sum, int16x8_t x, int16x8_t y) {
+  return vaddq_s32(sum, vpaddq_s32(vmull_s16(vget_low_s16(x), vget_low_s16(y)), vmull_high_s16(x, y)));
+}
+static inline I32x16 dot_pairs(I32x16 sum, ShortPairs x, ShortPairs y) {
+  return {dot4(sum.a, x.a, y.a), dot4(sum.b, x.b, y.b), dot4(sum.c, x.c, y.c), dot4(sum.d, x.d, y.d)};
+}
+
 // --- matmul: lanes are output rows -------------------------------------------------------------------------
 
 struct F32xL {
@@ -192,3 +235,4 @@ static inline Pairs load_pairs_u8(const uint8_t* p) {
 static inline I32xL add_pair_products(I32xL sum, Pairs w, int32_t x) {
   return addI(addI(sum, mulI(w.first, allI((int16_t)(x & 0xffff)))), mulI(w.second, allI(x >> 16)));
 }
+static inline void prefetch_far(const void* p) { asm volatile("prfm pldl2keep, %0" ::"Q"(*(const char*)p)); }

@@ -179,6 +179,53 @@ static inline int32_t store16_i8(int8_t* p, F32x16 a) {
   return sum;
 }
 
+// --- attention over an int8 cache: sixteen lanes of two products each ---------------------------------------
+
+struct I32x16 {
+  int32_t v[16];
+};
+// Two int16 a lane.
+struct ShortPairs {
+  int16_t v[32];
+};
+
+// By memcpy: integers and floats share places.
+static inline I32x16 load16_i32(const int32_t* p) {
+  I32x16 r;
+  memcpy(r.v, p, 64);
+  return r;
+}
+static inline void store16_i32(int32_t* p, I32x16 a) { memcpy(p, a.v, 64); }
+static inline F32x16 to_float16(I32x16 a) {
+  F32x16 r;
+  EACH r.v[i] = (float)a.v[i];
+  return r;
+}
+// Sixteen int16 from whole floats that fit.
+static inline void store16_i16(int16_t* p, F32x16 a) {
+  int16_t lanes[16];
+  EACH lanes[i] = (int16_t)a.v[i];
+  memcpy(p, lanes, 32);
+}
+static inline ShortPairs load_short_pairs(const int8_t* p) {
+  ShortPairs r;
+  for (int i = 0; i < 32; ++i) r.v[i] = p[i];
+  return r;
+}
+// The same pair in every lane.
+static inline ShortPairs all_short_pairs(const int16_t* p) {
+  int16_t pair[2];
+  memcpy(pair, p, 4);
+  ShortPairs r;
+  for (int i = 0; i < 32; ++i) r.v[i] = pair[i % 2];
+  return r;
+}
+// sum + a[0] * b[0] + a[1] * b[1] in each lane, exact while it fits
+static inline I32x16 dot_pairs(I32x16 sum, ShortPairs a, ShortPairs b) {
+  EACH sum.v[i] += a.v[2 * i] * b.v[2 * i] + a.v[2 * i + 1] * b.v[2 * i + 1];
+  return sum;
+}
+
 // --- matmul: lanes are output rows -------------------------------------------------------------------------
 
 struct F32xL {
@@ -324,4 +371,5 @@ static inline I32xL zeroI() {
   EACH r.v[i] = 0;
   return r;
 }
+static inline void prefetch_far(const void*) {}
 #undef EACH

@@ -51,6 +51,7 @@ def kv_read(
     v_cache: numpy.typing.NDArray[typing.Any],
     slots: numpy.typing.NDArray[numpy.int64],
     isa: typing.Any = None,
+    head_dim: typing.SupportsInt | typing.SupportsIndex = 0,
 ) -> tuple[typing.Any, ...]: ...
 def kv_write(
     k_cache: numpy.typing.NDArray[typing.Any],

@@ -23,7 +23,7 @@ ThreadsOption = Annotated[
 ContextOption = Annotated[
     int | None, typer.Option("--n-ctx", help="Most tokens of a sequence; the model's own if not given.")
 ]
-KvOption = Annotated[str, typer.Option("--kv-dtype", help="Type of cached keys and values: f16 or f32.")]
+KvOption = Annotated[str, typer.Option("--kv-dtype", help="Type of cached keys and values: f16, f32 or q8.")]
 DtypeOption = Annotated[
     str | None,
     typer.Option(

@@ -1,0 +1,37 @@
+#include "cache/slab.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace nextoken {
+namespace {
+
+constexpr int64_t SLAB_BYTES = int64_t{16} << 20;
+constexpr int64_t SMALL_BLOCK = int64_t{256} << 10; // up to here a block is allocated by itself
+
+int64_t places(int64_t block_bytes) {
+  return block_bytes <= SMALL_BLOCK ? 1 : std::clamp<int64_t>(SLAB_BYTES / block_bytes, 1, 64);
+}
+
+} // namespace
+
+Slab::Slab(int64_t block_bytes)
+    : block_bytes_(block_bytes),
+      memory_(block_bytes * places(block_bytes), "blocks of the KV cache"),
+      free_(~uint64_t{0} >> (64 - places(block_bytes))) {}
+
+std::shared_ptr<KvBlock> Slabs::take() {
+  if (!current_ || current_->free_.load() == 0) current_ = std::make_shared<Slab>(block_bytes_);
+  // One taker at a time; places may come free meanwhile.
+  const int place = __builtin_ctzll(current_->free_.load());
+  auto block = std::make_shared<KvBlock>(current_, place);
+  current_->free_.fetch_and(~(uint64_t{1} << place));
+  return block;
+}
+
+KvBlock::KvBlock(std::shared_ptr<Slab> slab, int place)
+    : slab_(std::move(slab)), place_(place), data_(slab_->memory_.data() + place * slab_->block_bytes_) {}
+
+KvBlock::~KvBlock() { slab_->free_.fetch_or(uint64_t{1} << place_); }
+
+} // namespace nextoken
