@@ -23,7 +23,7 @@ CXX_FILES = $(shell find csrc tests/native $(wildcard bench) -name '*.cpp' -o -n
 LINTED := $(wildcard python tests bench scripts)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-models bits bench bench-peers bench-check lint format stubs asan tsan demo docs wheels release-check clean
+.PHONY: help build test test-models bits bench bench-peers bench-check lint format stubs native asan tsan demo docs wheels release-check clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -130,6 +130,11 @@ asan: build $(VENV)/dev-tools ## tests of native code under the address and unde
 	  UBSAN_OPTIONS=print_stacktrace=1 \
 	  LD_PRELOAD="$(call gcc_library,libasan.so) $(call gcc_library,libubsan.so) $(call gcc_library,libstdc++.so.6)" \
 	  $(PYTEST) -m "not slow and not models" -k "not memory_stays" -p no:cacheprovider $(SANITIZED_TESTS)
+
+native: ## tests in C++: the thread pool, what a decoded token allocates, hashes of every kernel
+	cmake -S . -B build/native -DNEXTOKEN_PYTHON=OFF -DNEXTOKEN_TESTS=ON
+	cmake --build build/native -j $(JOBS)
+	ctest --test-dir build/native --output-on-failure
 
 tsan: ## the thread pool under the thread sanitizer
 	cmake -S . -B build/tsan -DNEXTOKEN_SANITIZE=thread -DNEXTOKEN_PYTHON=OFF -DNEXTOKEN_TESTS=ON

@@ -14,7 +14,9 @@
 
 namespace nextoken {
 
-/// One region at a time, started by one caller, who takes part as thread 0.
+/// One region at a time, started by one caller, who takes part as thread 0. Where work is handed out in pieces the
+/// region ends with the last piece, whoever did it: a thread that sleeps, or whose core another program has, is not
+/// waited for unless it holds a piece.
 class ThreadPool {
  public:
   explicit ThreadPool(int n_threads);
@@ -34,7 +36,7 @@ class ThreadPool {
   template <class F>
   void run(F&& fn) {
     if (n_threads_ == 1) return fn(0);
-    start([](void* f, int thread) { (*static_cast<std::remove_reference_t<F>*>(f))(thread); }, &fn);
+    region(fn, Ends::when_all_ran);
   }
 
   /// Runs fn(piece, thread) for each piece in [0, n), handed out in order as threads become free. The caller polls
@@ -49,7 +51,7 @@ class ThreadPool {
       return;
     }
     std::atomic<int64_t> next{0};
-    run([&](int thread) {
+    auto work = [&](int thread) {
       try {
         for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < n;) {
           fn(i, thread);
@@ -59,35 +61,77 @@ class ThreadPool {
         next.store(n, std::memory_order_relaxed);
         throw;
       }
-    });
+    };
+    region(work, Ends::with_the_pieces);
+  }
+
+  /// The same, but each thread has its own share of consecutive pieces, and takes those of others once it has done
+  /// them: a thread reads memory that lies together.
+  template <class F>
+  void divide(int64_t n, Poll* poll, F&& fn) {
+    if (n_threads_ == 1 || n == 1) return for_each(n, poll, fn);
+    for (int64_t t = 0; t < n_threads_; ++t) {
+      shares_[(size_t)t].next.store(n * t / n_threads_, std::memory_order_relaxed);
+      shares_[(size_t)t].end = n * (t + 1) / n_threads_;
+    }
+    auto work = [&](int thread) {
+      try {
+        for (int t = 0; t < n_threads_; ++t) {
+          Share& share = shares_[(size_t)((thread + t) % n_threads_)];
+          for (int64_t i; (i = share.next.fetch_add(1, std::memory_order_relaxed)) < share.end;) {
+            fn(i, thread);
+            if (thread == 0 && poll) (*poll)();
+          }
+        }
+      } catch (...) {
+        for (Share& share : shares_) share.next.store(share.end, std::memory_order_relaxed);
+        throw;
+      }
+    };
+    region(work, Ends::with_the_pieces);
   }
 
  private:
   using Job = void (*)(void* fn, int thread);
-  void start(Job job, void* fn);
+  enum class Ends { when_all_ran, with_the_pieces };
+
+  template <class F>
+  void region(F& fn, Ends ends) {
+    start([](void* f, int thread) { (*static_cast<F*>(f))(thread); }, const_cast<void*>(static_cast<const void*>(&fn)),
+          ends);
+  }
+  void start(Job job, void* fn, Ends ends);
   void work(int thread);
+  void end_threads();
   void run_job(int thread) noexcept;
   void run_measured(int thread) noexcept;
 
-  struct alignas(64) Busy {
-    int64_t ns = 0;
+  struct alignas(64) Share {
+    std::atomic<int64_t> next{0};
+    int64_t end = 0;
+    int64_t busy_ns = 0;
   };
+
+  // Parts of door_: threads inside the region, whether it may be entered, whether the pool ends, which region it is.
+  static constexpr uint64_t INSIDE = 0xffff, OPEN = 1 << 16, STOP = 1 << 17, REGION = 1 << 18;
 
   const int n_threads_;
   const int64_t owner_; // process that made the threads: a forked child has none of them
   std::vector<std::thread> threads_;
 
+  // Of the region: written while the door is shut and nobody is inside, read inside.
   Job job_ = nullptr;
   void* fn_ = nullptr;
-  std::atomic<uint32_t> generation_{0};
-  std::atomic<int> running_{0};
+  Ends ends_ = Ends::when_all_ran;
+  std::vector<Share> shares_;
+
+  alignas(64) std::atomic<uint64_t> door_{0};
+  std::atomic<int> running_{0}; // threads that have still to run, where all must
   std::atomic<int> sleeping_{0};
-  std::atomic<bool> stop_{false};
   std::mutex mutex_;
   std::unique_ptr<std::condition_variable> wake_ = std::make_unique<std::condition_variable>();
-  bool measuring_ = false; // written between regions, as the two below are read
+  bool measuring_ = false; // written between regions
   int64_t region_ns_ = 0;
-  std::vector<Busy> busy_;
   std::mutex error_mutex_;
   std::exception_ptr error_;
 };

@@ -23,9 +23,10 @@ void Cache::rewind(int64_t n) {
 void Cache::reserve(int64_t n) {
   const int64_t first = length() / KV_BLOCK, end = blocks_for(length() + n);
   const auto ours = [](const std::shared_ptr<KvBlock>& block) { return block.use_count() == 1; };
-  // So that commit can not fail. Twice as many, or every token would move all of them.
+  // So that commit can not fail. Twice as many, or every token would move them all; and whole blocks of them, so that
+  // only a token that needs a block allocates.
   if (ids_.capacity() < (size_t)(length() + n)) {
-    ids_.reserve(std::max((size_t)(length() + n), std::min((size_t)n_ctx_, 2 * ids_.size())));
+    ids_.reserve((size_t)(blocks_for(std::max(length() + n, 2 * length())) * KV_BLOCK));
   }
   if (end <= (int64_t)blocks_.size() && std::all_of(blocks_.begin() + first, blocks_.end(), ours)) return;
   std::vector<std::shared_ptr<KvBlock>> blocks = blocks_;

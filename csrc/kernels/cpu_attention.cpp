@@ -75,6 +75,11 @@ void CpuKernels::attention(const Batch& batch, int64_t layer, const AttentionSpe
     args.ahead[1] = task.k_blocks[block + 1 < task.n_blocks ? block + 1 : block + task.n_blocks];
   };
 
+  // For all threads now: which of them comes, and for which tile, is chance.
+  int64_t most_tokens = 0;
+  for (const AttentionTask& task : tasks_) most_tokens = std::max(most_tokens, task.n_tokens);
+  for (int t = 0; t < pool_.size(); ++t) scratch(t, table_.attention_scratch(most_tokens * group, spec.head_dim));
+
   // Later tiles see more keys: the longest come first, so that threads end together.
   pool_.for_each((int64_t)tasks_.size(), batch.poll, [&](int64_t i, int thread) {
     const AttentionTask& task = tasks_[tasks_.size() - 1 - (size_t)i];

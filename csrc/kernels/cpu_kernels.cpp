@@ -4,14 +4,14 @@
 #include <cstring>
 
 #include "base/errors.h"
-#include "base/exact_math.h"
 #include "base/finite.h"
 
 namespace nextoken {
 namespace {
 
-constexpr int64_t DECODE_ROWS = 8; // up to here a matmul is bound by memory and split once, evenly
-constexpr int64_t PANELS_A_PIECE = 4;
+constexpr int64_t PANELS_A_PIECE = 4;  // a kernel takes up to so many at once
+constexpr int64_t DECODE_ROWS = 8;     // up to here a matmul is bound by memory, and pieces are larger:
+constexpr int64_t PIECES_A_THREAD = 4; // what is left of a slow thread's share goes to others
 
 void require_finite(bool finite) {
   if (!finite) throw NumericalError("the model's activations are no longer finite numbers");
@@ -87,14 +87,15 @@ void CpuKernels::matmul(const Batch& batch, const Hidden& h, const Linear& w, Ro
       table_.matmul(args);
     }
   };
-  if (h.rows().rows <= DECODE_ROWS) {
-    pool_.run([&](int thread) { multiply(n_panels * thread / pool_.size(), n_panels * (thread + 1) / pool_.size()); });
-    if (batch.poll) (*batch.poll)();
-  } else {
-    pool_.for_each((n_panels + PANELS_A_PIECE - 1) / PANELS_A_PIECE, batch.poll, [&](int64_t piece, int) {
-      multiply(piece * PANELS_A_PIECE, std::min(n_panels, (piece + 1) * PANELS_A_PIECE));
-    });
+  int64_t step = PANELS_A_PIECE;
+  const bool few_rows = h.rows().rows <= DECODE_ROWS;
+  if (few_rows) {
+    const int64_t pieces = PIECES_A_THREAD * pool_.size();
+    step = std::max(step, (n_panels / pieces + PANELS_A_PIECE - 1) / PANELS_A_PIECE * PANELS_A_PIECE);
   }
+  pool_.divide((n_panels + step - 1) / step, few_rows ? nullptr : batch.poll,
+               [&](int64_t piece, int) { multiply(piece * step, std::min(n_panels, (piece + 1) * step)); });
+  if (few_rows && batch.poll) (*batch.poll)(); // once: a look at the clock for each piece would be felt
 }
 
 void CpuKernels::head_norm(const Batch& batch, Rows<float> heads, int64_t head_dim, const Norm& norm) {
@@ -115,15 +116,32 @@ void CpuKernels::scale(const Batch& batch, float factor, Rows<float> y) {
   each_row(batch, y.rows, [&](int64_t i) { table_.multiply(factor, y.cols, y[i]); });
 }
 
+RopeTable& CpuKernels::rope_table(const std::vector<double>& inverse_frequencies, double magnitude) {
+  for (RopeTable& table : rope_tables_) {
+    if (table.is_of(inverse_frequencies)) return table;
+  }
+  return rope_tables_.emplace_back(inverse_frequencies, magnitude);
+}
+
 void CpuKernels::rope_angles(const Batch& batch, const std::vector<double>& inverse_frequencies, double magnitude,
                              RopeAngles angles) {
-  each_row(batch, angles.cos.rows, [&](int64_t i) {
-    for (size_t c = 0; c < inverse_frequencies.size(); ++c) {
-      const double angle = (double)batch.positions[(size_t)i] * inverse_frequencies[c];
-      angles.cos[i][c] = (float)(exact_cos(angle) * magnitude);
-      angles.sin[i][c] = (float)(exact_sin(angle) * magnitude);
+  RopeTable& table = rope_table(inverse_frequencies, magnitude);
+  new_positions_.clear();
+  try {
+    for (const int64_t position : batch.positions) {
+      if (table.claim(position)) new_positions_.push_back(position);
     }
-  });
+    each_row(batch, (int64_t)new_positions_.size(), [&](int64_t i) { table.fill(new_positions_[(size_t)i]); });
+  } catch (...) {
+    rope_tables_.clear(); // some of its rows are claimed and not filled
+    throw;
+  }
+  const size_t bytes = (size_t)table.half() * 4;
+  for (int64_t i = 0; i < angles.cos.rows; ++i) {
+    const float* const row = table.row(batch.positions[(size_t)i]);
+    std::memcpy(angles.cos[i], row, bytes);
+    std::memcpy(angles.sin[i], row + table.half(), bytes);
+  }
 }
 
 void CpuKernels::rope(const Batch& batch, RopePairs pairs, const RopeAngles& angles, int64_t head_dim,
@@ -136,17 +154,17 @@ void CpuKernels::rope(const Batch& batch, RopePairs pairs, const RopeAngles& ang
 }
 
 void CpuKernels::store(const Batch& batch, int64_t layer, Rows<const float> k, Rows<const float> v) {
-  for (const BatchPiece& piece : batch.pieces) {
+  each_row(batch, k.rows, [&](int64_t row) {
+    const auto before = [](int64_t r, const BatchPiece& piece) { return r < piece.row_begin; };
+    const BatchPiece& piece = *(std::upper_bound(batch.pieces.begin(), batch.pieces.end(), row, before) - 1);
     const KvShape& shape = piece.cache->shape();
-    each_row(batch, piece.n_tokens, [&](int64_t t) {
-      const int64_t row = piece.row_begin + t, position = piece.first_position + t, block = position / KV_BLOCK;
-      for (int64_t head = 0; head < shape.n_kv_heads; ++head) {
-        table_.kv_write(shape.type, k[row] + head * shape.head_dim, v[row] + head * shape.head_dim, shape.head_dim,
-                        position % KV_BLOCK, piece.cache->k_block(layer, head, block),
-                        piece.cache->v_block(layer, head, block));
-      }
-    });
-  }
+    const int64_t position = piece.first_position + row - piece.row_begin, block = position / KV_BLOCK;
+    for (int64_t head = 0; head < shape.n_kv_heads; ++head) {
+      table_.kv_write(shape.type, k[row] + head * shape.head_dim, v[row] + head * shape.head_dim, shape.head_dim,
+                      position % KV_BLOCK, piece.cache->k_block(layer, head, block),
+                      piece.cache->v_block(layer, head, block));
+    }
+  });
 }
 
 void CpuKernels::gated_activation(const Batch& batch, Gate gate, Rows<const float> gate_up, const Linear& next,

@@ -5,6 +5,7 @@
 
 #include "base/thread_pool.h"
 #include "kernels/kernels.h"
+#include "kernels/rope_table.h"
 #include "kernels/table.h"
 
 namespace nextoken {
@@ -51,6 +52,7 @@ class CpuKernels : public Kernels {
 
   void quantize_row(const Hidden& h, unsigned forms, int64_t row) const;
   float* scratch(int thread, int64_t floats);
+  RopeTable& rope_table(const std::vector<double>& inverse_frequencies, double magnitude);
 
   /// Attention on one kv head of one piece: a tile of its tokens, and in decode one segment of their keys.
   struct AttentionTask {
@@ -70,6 +72,8 @@ class CpuKernels : public Kernels {
   std::vector<const void*> blocks_;
   std::vector<AttentionTask> tasks_;
   Buffer partials_;
+  std::vector<RopeTable> rope_tables_; // one a rotation
+  std::vector<int64_t> new_positions_;
 };
 
 } // namespace nextoken

@@ -72,8 +72,8 @@ double Candidates::row_total() {
 }
 
 void Candidates::top_k(int64_t count) {
-  const std::vector<Scored> kept = largest(x_, n_, count);
-  const Scored worst = *std::max_element(kept.begin(), kept.end(), before);
+  largest(x_, n_, count, kept_);
+  const Scored worst = *std::max_element(kept_.begin(), kept_.end(), before);
   items_.clear();
   for_each_at_least(x_, n_, worst.x, [&](int64_t i) {
     if (x_[i] > worst.x || i <= worst.id) items_.push_back(item(i));

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "kernels/table.h"
+#include "sampling/scan.h"
 
 namespace nextoken::sampling {
 
@@ -56,6 +57,7 @@ class Candidates {
   float max_ = 0, inverse_temperature_ = 1;
   bool listed_ = false;
   std::vector<Item> items_;          // when listed_
+  std::vector<Scored> kept_;         // scratch of top_k
   std::vector<Keyed> keyed_;         // scratch of keep_lowest
   std::vector<double> chunk_totals_; // scratch of row_total
 };

@@ -51,10 +51,10 @@ double log_sum_exp(const KernelTable& k, const float* x, int64_t n) {
   return max + exact_log(sum);
 }
 
-std::vector<Scored> largest(const float* x, int64_t n, int64_t count) {
-  std::vector<Scored> kept;
+void largest(const float* x, int64_t n, int64_t count, std::vector<Scored>& kept) {
+  kept.clear();
   count = std::min(count, n);
-  if (count <= 0) return kept;
+  if (count <= 0) return;
   const auto shrink = [&] {
     std::nth_element(kept.begin(), kept.begin() + (count - 1), kept.end(), before);
     kept.resize(size_t(count));
@@ -74,11 +74,11 @@ std::vector<Scored> largest(const float* x, int64_t n, int64_t count) {
     kept.push_back({int32_t(i), x[i]});
   });
   if (int64_t(kept.size()) > count) shrink();
-  return kept;
 }
 
 std::vector<Scored> best_first(const float* x, int64_t n, int64_t count) {
-  std::vector<Scored> kept = largest(x, n, count);
+  std::vector<Scored> kept;
+  largest(x, n, count, kept);
   std::sort(kept.begin(), kept.end(), before);
   return kept;
 }

@@ -40,9 +40,9 @@ struct Scored {
   float x;
 };
 
-/// The `count` largest of x in no particular order, fewer if the others are -inf. On ties the lowest ids.
-/// One pass, memory of 2 `count`, time linear in n whatever the order of x.
-std::vector<Scored> largest(const float* x, int64_t n, int64_t count);
+/// `kept` becomes the `count` largest of x in no particular order, fewer if the others are -inf. On ties the lowest
+/// ids. One pass, memory of 2 `count`, time linear in n whatever the order of x.
+void largest(const float* x, int64_t n, int64_t count, std::vector<Scored>& kept);
 
 /// The same, best first.
 std::vector<Scored> best_first(const float* x, int64_t n, int64_t count);

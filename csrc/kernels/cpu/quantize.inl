@@ -1,14 +1,6 @@
 // Activations for the matmuls: int8 with a scale per 32 or per 256, or rounded to bf16.
 //   amax = max |x|; below 2^-100 the block is zero; scale = amax / 127; code = round(x * (127 / amax)), ties to even
 
-static inline float largest_lane(F32x16 v) {
-  float lanes[16];
-  store16(lanes, v);
-  float most = lanes[0];
-  for (int i = 1; i < 16; ++i) most = lanes[i] > most ? lanes[i] : most;
-  return most;
-}
-
 // x * 0 is NaN if and only if x is not finite; `seen` collects it.
 static inline bool all_finite(F32x16 seen) {
   float lanes[16];
@@ -29,7 +21,7 @@ static inline float quantize_block(const float* x, int8_t* codes, int32_t* sum16
     most = max16(abs16(v), most);
     seen = fma16(v, zero16(), seen);
   }
-  const float amax = largest_lane(most);
+  const float amax = fold_max16(most); // no lane is NaN: for one, max16 gives its second operand
   const bool zero = !(amax >= SMALLEST_AMAX);
   const F32x16 factor = all16(zero ? 0.0f : 127.0f / amax);
   for (int i = 0; i < N; i += 16) sum16[i / 16] = store16_i8(codes + i, round16(mul16(load16(x + i), factor)));
