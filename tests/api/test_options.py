@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from nextoken import LLM, ModelFormatError, TokenizerError, UnsupportedModelError, threads
+from nextoken import LLM, ModelFormatError, TokenizerError, threads
 from tests.gguf_files import tiny_llama
 
 IDS = [5, 17, 200]
@@ -30,7 +30,8 @@ IDS = [5, 17, 200]
         ({"kv_dtype": "q4"}, ValueError),
         ({"kv_dtype": None}, TypeError),
         ({"device": "cuda"}, ValueError),
-        ({"dtype": "q4_0"}, TypeError),
+        ({"dtype": "q9_9"}, ValueError),
+        ({"dtype": 8}, TypeError),
         ({"progress": 1}, TypeError),
         ({"cancel": 1}, TypeError),
     ],
@@ -94,7 +95,7 @@ def test_a_path_that_leads_nowhere(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError):
         LLM(tmp_path)
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(UnsupportedModelError, match="Hugging Face"):
+    with pytest.raises(ModelFormatError, match="model_type"):
         LLM(tmp_path)
     for bad in ("", "a\0b"):
         with pytest.raises(ValueError, match="path"):
