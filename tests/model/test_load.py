@@ -269,8 +269,8 @@ def test_a_file_replaced_between_header_and_weights_is_noticed(
     path, other = tiny_llama(tmp_path / "m.gguf"), tiny_llama(tmp_path / "other.gguf", seed=1)
     plan = loading.plan
 
-    def plan_then_replace(checkpoint: Any, **options: Any) -> Any:
-        result = plan(checkpoint, **options)
+    def plan_then_replace(*arguments: Any, **options: Any) -> Any:
+        result = plan(*arguments, **options)
         os.replace(other, path)
         return result
 
