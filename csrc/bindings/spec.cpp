@@ -57,6 +57,14 @@ void bind_spec(py::module_& m) {
       .def_readwrite("rotates", &LayerSpec::rotates, "False: positions are not told to this layer")
       .def_readwrite("window", &LayerSpec::window, "keys a query sees, itself included; 0 for all");
 
+  py::class_<ExpertSpec>(m, "ExpertSpec", "A feed-forward of experts, of which a router chooses some for each token.")
+      .def(py::init<>())
+      .def_readwrite("n_experts", &ExpertSpec::n_experts, "0: one feed-forward for every token")
+      .def_readwrite("n_used", &ExpertSpec::n_used, "how many of them a token takes")
+      .def_readwrite("ffn_size", &ExpertSpec::ffn_size, "of an expert")
+      .def_readwrite("shared_ffn_size", &ExpertSpec::shared_ffn_size, "of one that every token takes; 0 for none")
+      .def_readwrite("normalized", &ExpertSpec::normalized, "the chosen experts' weights add up to 1");
+
   py::class_<Spec>(m, "Spec",
                    "What kind of decoder a model is: everything the forward pass needs to know but the weights.")
       .def(py::init<>())
@@ -81,6 +89,7 @@ void bind_spec(py::module_& m) {
       .def_readwrite("logit_scale", &Spec::logit_scale)
       .def_readwrite("rope_divisors", &Spec::rope_divisors, "[n_rot / 2] of the frequencies, or empty")
       .def_readwrite("logit_soft_cap", &Spec::logit_soft_cap, "0 for none")
+      .def_readwrite("experts", &Spec::experts)
       .def_readwrite("layers", &Spec::layers, "one LayerSpec a layer; assign a whole list")
       .def_property_readonly("n_layers", &Spec::n_layers)
       .def(

@@ -31,6 +31,10 @@ class CpuKernels : public Kernels {
                  Hidden& a) override;
   void gated_activation(const Batch& batch, Gate gate, Rows<const float> gate_up, const Linear& next,
                         Hidden& f) override;
+  void route(const Batch& batch, int64_t n_used, bool normalized, Rows<float> scores, Routes& routes) override;
+  void experts(const Batch& batch, const Routes& routes, const std::vector<Expert>& experts, Gate gate, const Hidden& h,
+               ExpertRoom& room, Rows<float> y) override;
+  void add_gated(const Batch& batch, Rows<const float> score, Rows<float> part, Rows<float> y) override;
   void add_residual(const Batch& batch, Rows<float> y, const Norm& norm, Rows<float> x) override;
   void soft_cap(const Batch& batch, float cap, Rows<float> x) override;
 
@@ -65,12 +69,22 @@ class CpuKernels : public Kernels {
   };
   int64_t plan_attention(const Batch& batch, int64_t layer, const AttentionSpec& spec);
 
+  /// Panels of a matrix with the rows of one expert.
+  struct ExpertTask {
+    const Matrix* matrix;
+    int64_t panel_begin, panel_end, row_begin, row_end;
+    float* out; // of row 0
+  };
+  void run_experts(const Batch& batch, const Hidden& h, int64_t stride);
+
   const KernelTable& table_;
   ThreadPool& pool_;
   std::vector<Buffer> scratch_; // one a thread
   // Kept from layer to layer, so that a decoded token allocates nothing.
   std::vector<const void*> blocks_;
   std::vector<AttentionTask> tasks_;
+  std::vector<ExpertTask> expert_tasks_;
+  std::vector<int64_t> expert_begin_, place_;
   Buffer partials_;
   std::vector<RopeTable> rope_tables_; // one a rotation
   std::vector<int64_t> new_positions_;

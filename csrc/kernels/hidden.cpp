@@ -1,5 +1,7 @@
 #include "kernels/hidden.h"
 
+#include <cstring>
+
 namespace nextoken {
 namespace {
 
@@ -35,6 +37,25 @@ Hidden::Q32Row Hidden::q32_row(int64_t row) const {
 Hidden::Q256Row Hidden::q256_row(int64_t row) const {
   return {codes256_.as<int8_t>() + row * max_k_, scale256_.as<float>() + row * (max_k_ / 256),
           sum256_.as<int32_t>() + row * (max_k_ / 16)};
+}
+
+void Hidden::copy_row(int64_t row, const Hidden& from, int64_t from_row, unsigned forms) {
+  const size_t k = (size_t)x_.cols;
+  std::memcpy(x_[row], from.x_[from_row], k * 4);
+  if (forms & (1u << (int)ActivationForm::bf16)) std::memcpy(bf16_row(row), from.bf16_row(from_row), k * 4);
+  if (forms & (1u << (int)ActivationForm::q32)) {
+    const Q32Row to = q32_row(row), source = from.q32_row(from_row);
+    std::memcpy(to.codes, source.codes, k);
+    std::memcpy(to.scale, source.scale, k / 32 * 4);
+    std::memcpy(to.scaled_sum, source.scaled_sum, k / 32 * 4);
+    std::memcpy(to.sum, source.sum, k / 32 * 4);
+  }
+  if (forms & (1u << (int)ActivationForm::q256)) {
+    const Q256Row to = q256_row(row), source = from.q256_row(from_row);
+    std::memcpy(to.codes, source.codes, k);
+    std::memcpy(to.scale, source.scale, k / 256 * 4);
+    std::memcpy(to.sum, source.sum, k / 16 * 4);
+  }
 }
 
 Activations Hidden::form(ActivationForm form) const {

@@ -31,6 +31,8 @@ class Hidden {
   };
   Q32Row q32_row(int64_t row) const;
   Q256Row q256_row(int64_t row) const;
+  /// Row `row` becomes row `from_row` of `from`, floats and those forms.
+  void copy_row(int64_t row, const Hidden& from, int64_t from_row, unsigned forms);
   float* bf16_row(int64_t row) const { return bf16_.as<float>() + row * x_.stride; }
 
  private:

@@ -44,6 +44,19 @@ struct AttentionSpec {
   float scale, soft_cap;
 };
 
+/// The experts that each of T rows takes, best first, and their weights: [T][n_used].
+struct Routes {
+  int64_t n_used = 0;
+  std::vector<int32_t> experts;
+  std::vector<float> weights;
+};
+
+/// Room for the T * n_used pairs of a row and an expert that it takes, those of an expert side by side.
+struct ExpertRoom {
+  Hidden h, f;            // [pairs, D], [pairs, F]
+  Rows<float> gate_up, y; // [pairs, 2F], [pairs, D]
+};
+
 class Kernels {
  public:
   virtual ~Kernels() = default;
@@ -75,6 +88,13 @@ class Kernels {
   /// f [T, F] = gate(gate_up[:, :F]) * gate_up[:, F:], in the forms that `next` multiplies with
   virtual void gated_activation(const Batch& batch, Gate gate, Rows<const float> gate_up, const Linear& next,
                                 Hidden& f) = 0;
+  /// The n_used largest of the softmax of each row of scores [T, E], which is overwritten; of equals the first
+  virtual void route(const Batch& batch, int64_t n_used, bool normalized, Rows<float> scores, Routes& routes) = 0;
+  /// y [T, D] = sum over a row's experts, in the order of its route, of weight * down(gate(gate h) * (up h))
+  virtual void experts(const Batch& batch, const Routes& routes, const std::vector<Expert>& experts, Gate gate,
+                       const Hidden& h, ExpertRoom& room, Rows<float> y) = 0;
+  /// y [T, D] += sigmoid(score [T, 1]) * part [T, D], which is overwritten
+  virtual void add_gated(const Batch& batch, Rows<const float> score, Rows<float> part, Rows<float> y) = 0;
   /// x += norm(y), or y where the norm has no weight; y is overwritten
   virtual void add_residual(const Batch& batch, Rows<float> y, const Norm& norm, Rows<float> x) = 0;
   /// x = cap * tanh(x / cap)

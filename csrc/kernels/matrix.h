@@ -30,4 +30,9 @@ struct Linear {
   }
 };
 
+/// One of the feed-forwards that a router chooses from.
+struct Expert {
+  Matrix gate, up, down;
+};
+
 } // namespace nextoken

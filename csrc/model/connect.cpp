@@ -63,6 +63,15 @@ void connect(Model& model) {
     layer.gate_up.parts = {&layer.w_gate, &layer.w_up};
     if (layer.w_gate_up.panels) layer.gate_up.parts = {&layer.w_gate_up};
     layer.down.parts = {&layer.w_down};
+    layer.ffn = layer.gate_up;
+    if (s.experts.n_experts) {
+      layer.router.parts = {&layer.w_router};
+      layer.shared_weight.parts = {&layer.w_shared_weight};
+      layer.ffn.parts = {&layer.w_router, &layer.experts[0].gate, &layer.experts[0].up};
+      if (s.experts.shared_ffn_size) {
+        for (const Matrix* m : {&layer.w_gate, &layer.w_up, &layer.w_shared_weight}) layer.ffn.parts.push_back(m);
+      }
+    }
     layer.attention = {
         s.n_heads, s.n_kv_heads, s.head_dim, spec.window, (float)s.attention_scale, (float)s.attention_soft_cap};
     const auto found =

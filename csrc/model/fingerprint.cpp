@@ -45,6 +45,8 @@ void Fingerprint::add(const Spec& s) {
                    s.logit_scale, s.logit_soft_cap}) {
     number(x);
   }
+  const ExpertSpec& e = s.experts;
+  for (int64_t n : {e.n_experts, e.n_used, e.ffn_size, e.shared_ffn_size, (int64_t)e.normalized}) number((double)n);
   for (float x : s.rope_divisors) number(x);
   for (const LayerSpec& layer : s.layers) {
     for (double x : {layer.rope_theta, (double)layer.rope_scaling, layer.rope_factor, (double)layer.rope_n_ctx,

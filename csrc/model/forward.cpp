@@ -1,6 +1,29 @@
 #include "model/forward.h"
 
 namespace nextoken {
+namespace {
+
+/// y [T, D] = down(gate(gate h) * (up h))
+void feed_forward(const Spec& spec, const Layer& layer, Kernels& k, const Batch& batch, Workspace& w, Rows<float> y) {
+  k.matmul(batch, w.h, layer.gate_up, w.gate_up); // [T, 2F]
+  k.add_bias(batch, layer.gate_up_bias, w.gate_up);
+  k.gated_activation(batch, spec.gate, w.gate_up, layer.down, w.f); // f      [T, F]
+  k.matmul(batch, w.f, layer.down, y);
+  k.add_bias(batch, layer.down_bias, y);
+}
+
+void mixture_of_experts(const Spec& spec, const Layer& layer, Kernels& k, const Batch& batch, Workspace& w) {
+  const ExpertSpec& e = spec.experts;
+  k.matmul(batch, w.h, layer.router, w.router); // [T, E]
+  k.route(batch, e.n_used, e.normalized, w.router, w.routes);
+  k.experts(batch, w.routes, layer.experts, spec.gate, w.h, w.experts, w.y);
+  if (e.shared_ffn_size == 0) return;
+  k.matmul(batch, w.h, layer.shared_weight, w.shared_weight); // [T, 1]
+  feed_forward(spec, layer, k, batch, w, w.shared);
+  k.add_gated(batch, w.shared_weight, w.shared, w.y);
+}
+
+} // namespace
 
 void forward(const Model& model, Kernels& k, const Batch& batch, Workspace& w) {
   const Spec& spec = model.spec;
@@ -34,12 +57,11 @@ void forward(const Model& model, Kernels& k, const Batch& batch, Workspace& w) {
     k.scale(batch, (float)spec.residual_scale, w.y);
     k.add_residual(batch, w.y, {layer.attn_post_norm, eps}, w.x); // x += norm(y), or y
 
-    k.norm(batch, w.x, {layer.ffn_norm, eps}, layer.gate_up, w.h);
-    k.matmul(batch, w.h, layer.gate_up, w.gate_up); // [T, 2F]
-    k.add_bias(batch, layer.gate_up_bias, w.gate_up);
-    k.gated_activation(batch, spec.gate, w.gate_up, layer.down, w.f); // f      [T, F]
-    k.matmul(batch, w.f, layer.down, w.y);
-    k.add_bias(batch, layer.down_bias, w.y);
+    k.norm(batch, w.x, {layer.ffn_norm, eps}, layer.ffn, w.h);
+    if (spec.experts.n_experts)
+      mixture_of_experts(spec, layer, k, batch, w);
+    else
+      feed_forward(spec, layer, k, batch, w, w.y);
     k.scale(batch, (float)spec.residual_scale, w.y);
     k.add_residual(batch, w.y, {layer.ffn_post_norm, eps}, w.x);
   }

@@ -20,6 +20,11 @@ struct Layer {
   std::vector<float> qkv_bias, o_bias, gate_up_bias, down_bias; // as long as what they are added to, or empty
   Matrix wq, wk, wv, wqkv, wo, w_gate, w_up, w_gate_up, w_down; // wqkv, w_gate_up: of files that have them in one
   Linear qkv, o, gate_up, down;                                 // the matrices above, as the pass multiplies them
+  // Of a mixture of experts; gate, up and down above are then the shared expert's.
+  Matrix w_router, w_shared_weight;
+  std::vector<Expert> experts;
+  Linear router, shared_weight;
+  Linear ffn; // all that reads what the feed-forward's norm writes
   AttentionSpec attention;
   size_t rotation = 0; // index into the model's rotations
 };

@@ -24,6 +24,7 @@ const quant::TypeInfo& info_of(int32_t type, const TensorSource& source) {
 void require_shape(const TensorSource& source, std::vector<int64_t> expected) {
   std::vector<int64_t> actual = source.shape;
   while (actual.size() > expected.size() && actual.back() == 1) actual.pop_back();
+  while (expected.size() > actual.size() && expected.back() == 1) expected.pop_back();
   if (actual != expected) {
     throw FormatError("tensor '" + source.name + "' is " + shape_text(source.shape) +
                           ", the hyper-parameters ask for " + shape_text(expected),
@@ -43,31 +44,46 @@ void require_whole_blocks(const TensorSource& source, int64_t k, const quant::Ty
 void Plan::matrix(const std::string& role, int64_t n_rows, int64_t k, Matrix& m) {
   const TensorSource* source = find(role);
   if (!source) return;
-  const quant::TypeInfo& info = info_of(source->type, *source);
   require_shape(*source, {k, n_rows});
-  require_whole_blocks(*source, k, info);
+  add(*source, 0, n_rows, k, m);
+  require_bytes(*source, matrices.back().row_bytes * n_rows);
+}
+
+void Plan::experts(const std::string& role, int64_t n_rows, int64_t k, std::vector<Expert>& experts,
+                   Matrix Expert::* member) {
+  const TensorSource* source = find(role);
+  if (!source) return;
+  const int64_t n = (int64_t)experts.size();
+  require_shape(*source, {k, n_rows, n});
+  for (int64_t e = 0; e < n; ++e) add(*source, e, n_rows, k, experts[(size_t)e].*member);
+  require_bytes(*source, matrices.back().row_bytes * n_rows * n);
+}
+
+/// The matrix that stands behind `index` others of its size.
+void Plan::add(const TensorSource& source, int64_t index, int64_t n_rows, int64_t k, Matrix& m) {
+  const quant::TypeInfo& info = info_of(source.type, source);
+  require_whole_blocks(source, k, info);
   const int64_t row_bytes = k / info.block_size * info.block_bytes;
-  require_bytes(*source, row_bytes * n_rows);
-  const quant::TypeInfo& stored = source->stored_type < 0 ? info : info_of(source->stored_type, *source);
+  const quant::TypeInfo& stored = source.stored_type < 0 ? info : info_of(source.stored_type, source);
   if (stored.type != info.type && info.block_size != 1) {
-    throw UnsupportedError("tensor '" + source->name + "' is quantised already, as " + info.name +
+    throw UnsupportedError("tensor '" + source.name + "' is quantised already, as " + info.name +
                            ": only F32, F16 and BF16 are converted");
   }
-  require_whole_blocks(*source, k, stored);
-  if (source->halved_heads < 0 || (source->halved_heads > 0 && n_rows % (2 * source->halved_heads) != 0)) {
-    throw FormatError("tensor '" + source->name + "': " + std::to_string(n_rows) + " rows are no " +
-                          std::to_string(source->halved_heads) + " heads of two halves",
-                      source->name, source->offset);
+  require_whole_blocks(source, k, stored);
+  if (source.halved_heads < 0 || (source.halved_heads > 0 && n_rows % (2 * source.halved_heads) != 0)) {
+    throw FormatError("tensor '" + source.name + "': " + std::to_string(n_rows) + " rows are no " +
+                          std::to_string(source.halved_heads) + " heads of two halves",
+                      source.name, source.offset);
   }
   m.type = stored.type;
   m.form = stored.form;
   m.n_rows = n_rows;
   m.k = k;
   m.panel_bytes = quant::panel_bytes(stored.type, k);
-  matrices.push_back({&m, source, row_bytes, storage_bytes});
+  matrices.push_back({&m, &source, source.offset + index * n_rows * row_bytes, row_bytes, storage_bytes});
   if (stored.type != info.type) fingerprint.add(reinterpret_cast<const uint8_t*>(stored.name), 4);
   storage_bytes += m.bytes();
-  file_bytes += source->nbytes;
+  file_bytes += n_rows * row_bytes;
 }
 
 void Plan::vector(const std::string& role, int64_t n, std::vector<float>& v, float least) {

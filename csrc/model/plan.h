@@ -17,6 +17,7 @@ namespace nextoken {
 struct PlannedMatrix {
   Matrix* matrix;
   const TensorSource* source;
+  int64_t offset;    // in the file
   int64_t row_bytes; // in the file
   int64_t place;     // in storage
 
@@ -32,6 +33,11 @@ class Plan {
   const File& file_of(const TensorSource& source) const { return files_[(size_t)source.file]; }
 
   void matrix(const std::string& role, int64_t n_rows, int64_t k, Matrix& m);
+
+  /// One matrix of each expert, from a tensor that has them one behind the other.
+  void experts(const std::string& role, int64_t n_rows, int64_t k, std::vector<Expert>& experts,
+               Matrix Expert::* member);
+
   /// Of finite numbers, each at least `least`; any numbers where neither `check` nor a bound asks. Read at once.
   void vector(const std::string& role, int64_t n, std::vector<float>& v, float least = -FLT_MAX);
   /// The biases of matrices whose outputs stand side by side: empty if the file has none of them, zero where it lacks
@@ -51,6 +57,7 @@ class Plan {
   Fingerprint fingerprint;
 
  private:
+  void add(const TensorSource& source, int64_t index, int64_t n_rows, int64_t k, Matrix& m);
   const TensorSource* find(const std::string& role);
   void require_bytes(const TensorSource& source, int64_t nbytes) const;
 

@@ -42,6 +42,7 @@ Op ProfiledKernels::op_of(const Linear& w) const {
     if (&w == &layer.o) return Op::attn_out;
     if (&w == &layer.gate_up) return Op::gate_up;
     if (&w == &layer.down) return Op::down;
+    if (&w == &layer.router || &w == &layer.shared_weight) return Op::gate_up;
   }
   return Op::head;
 }
@@ -104,6 +105,28 @@ void ProfiledKernels::gated_activation(const Batch& batch, Gate gate, Rows<const
                                        Hidden& f) {
   inner_.gated_activation(batch, gate, gate_up, next, f);
   recording_.lap(Op::activation);
+}
+
+void ProfiledKernels::route(const Batch& batch, int64_t n_used, bool normalized, Rows<float> scores, Routes& routes) {
+  inner_.route(batch, n_used, normalized, scores, routes);
+  recording_.lap(Op::rest);
+}
+
+void ProfiledKernels::experts(const Batch& batch, const Routes& routes, const std::vector<Expert>& experts, Gate gate,
+                              const Hidden& h, ExpertRoom& room, Rows<float> y) {
+  inner_.experts(batch, routes, experts, gate, h, room, y);
+  std::vector<bool> taken(experts.size());
+  for (const int32_t e : routes.experts) taken[(size_t)e] = true;
+  OpTotals work;
+  for (size_t e = 0; e < experts.size(); ++e) {
+    if (taken[e]) work.bytes += experts[e].gate.bytes() + experts[e].up.bytes() + experts[e].down.bytes();
+  }
+  recording_.lap(Op::down, work);
+}
+
+void ProfiledKernels::add_gated(const Batch& batch, Rows<const float> score, Rows<float> part, Rows<float> y) {
+  inner_.add_gated(batch, score, part, y);
+  recording_.lap(Op::rest);
 }
 
 void ProfiledKernels::add_residual(const Batch& batch, Rows<float> y, const Norm& norm, Rows<float> x) {

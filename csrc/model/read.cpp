@@ -28,13 +28,13 @@ void read_rows(const File& file, const PlannedMatrix& planned, int64_t first, in
   const TensorSource& source = *planned.source;
   const int64_t row_bytes = planned.row_bytes;
   if (source.halved_heads == 0) {
-    file.read(out, (size_t)((last - first) * row_bytes), source.offset + first * row_bytes, source.name);
+    file.read(out, (size_t)((last - first) * row_bytes), planned.offset + first * row_bytes, source.name);
     return;
   }
   const int64_t head_rows = planned.matrix->n_rows / source.halved_heads;
   for (int64_t row = first; row < last; ++row) {
     const int64_t in_head = row % head_rows, from = row - in_head + in_head / 2 + in_head % 2 * (head_rows / 2);
-    file.read(out + (row - first) * row_bytes, (size_t)row_bytes, source.offset + from * row_bytes, source.name);
+    file.read(out + (row - first) * row_bytes, (size_t)row_bytes, planned.offset + from * row_bytes, source.name);
   }
 }
 

@@ -25,6 +25,20 @@ void plan_attention(const Spec& s, const std::string& prefix, Plan& plan, Layer&
   plan.vector(prefix + "k_norm", whole ? s.kv_size() : s.head_dim, layer.k_norm);
 }
 
+void plan_experts(const Spec& s, const std::string& prefix, Plan& plan, Layer& layer) {
+  const ExpertSpec& e = s.experts;
+  layer.experts.resize((size_t)e.n_experts);
+  plan.matrix(prefix + "router", e.n_experts, s.hidden_size, layer.w_router);
+  plan.experts(prefix + "expert_gate", e.ffn_size, s.hidden_size, layer.experts, &Expert::gate);
+  plan.experts(prefix + "expert_up", e.ffn_size, s.hidden_size, layer.experts, &Expert::up);
+  plan.experts(prefix + "expert_down", s.hidden_size, e.ffn_size, layer.experts, &Expert::down);
+  if (e.shared_ffn_size == 0) return;
+  plan.matrix(prefix + "shared_weight", 1, s.hidden_size, layer.w_shared_weight);
+  plan.matrix(prefix + "shared_gate", e.shared_ffn_size, s.hidden_size, layer.w_gate);
+  plan.matrix(prefix + "shared_up", e.shared_ffn_size, s.hidden_size, layer.w_up);
+  plan.matrix(prefix + "shared_down", s.hidden_size, e.shared_ffn_size, layer.w_down);
+}
+
 void plan_feed_forward(const Spec& s, const std::string& prefix, Plan& plan, Layer& layer) {
   if (plan.has(prefix + "gate_up")) {
     plan.matrix(prefix + "gate_up", 2 * s.ffn_size, s.hidden_size, layer.w_gate_up);
@@ -49,7 +63,10 @@ void plan_weights(const Spec& s, Plan& plan, Weights& w) {
     Layer& layer = w.layers[i];
     const std::string prefix = "layers." + std::to_string(i) + ".";
     plan_attention(s, prefix, plan, layer);
-    plan_feed_forward(s, prefix, plan, layer);
+    if (s.experts.n_experts)
+      plan_experts(s, prefix, plan, layer);
+    else
+      plan_feed_forward(s, prefix, plan, layer);
     if (s.pre_norms) {
       plan.vector(prefix + "attn_norm", s.hidden_size, layer.attn_norm);
       plan.vector(prefix + "ffn_norm", s.hidden_size, layer.ffn_norm);

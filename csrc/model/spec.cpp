@@ -55,6 +55,12 @@ void validate(const Spec& s) {
           std::to_string(s.n_kv_heads) + " does not divide n_heads, " + std::to_string(s.n_heads));
   require(s.n_rot >= 0 && s.n_rot <= s.head_dim && s.n_rot % 2 == 0, "n_rot",
           "must be even and at most head_dim, " + std::to_string(s.head_dim) + ", not " + std::to_string(s.n_rot));
+  if (const ExpertSpec& e = s.experts; e.n_experts != 0) {
+    require_count(e.n_experts, 65536, "n_experts");
+    require_count(e.n_used, e.n_experts, "n_experts_used");
+    require_count(e.ffn_size, WIDE, "expert_ffn_size");
+    require(e.shared_ffn_size >= 0 && e.shared_ffn_size <= WIDE, "shared_ffn_size", "is out of range");
+  }
   require_positive(s.norm_eps, "norm_eps");
   require_positive(s.embedding_scale, "embedding_scale");
   require_positive(s.residual_scale, "residual_scale");

@@ -22,6 +22,15 @@ enum class RopeScaling {
 /// RMS norms of queries and keys before the rotation: over each head, or over all heads of a token together.
 enum class QKNorm { none, per_head, whole };
 
+/// A feed-forward of experts, of which a router chooses some for each token. Shazeer et al. 2017, arXiv:1701.06538
+struct ExpertSpec {
+  int64_t n_experts = 0; // 0: one feed-forward for every token
+  int64_t n_used = 0;
+  int64_t ffn_size = 0;        // of an expert
+  int64_t shared_ffn_size = 0; // of one that every token takes, beside those chosen; 0 for none
+  bool normalized = false;     // weights of the chosen, a softmax over all, are divided by their sum
+};
+
 struct LayerSpec {
   double rope_theta = 10000.0; // base of the rotary frequencies
   RopeScaling rope_scaling = RopeScaling::linear;
@@ -56,6 +65,7 @@ struct Spec {
   double logit_scale = 1.0;
   double logit_soft_cap = 0.0;
   std::vector<float> rope_divisors; // [n_rot / 2] of the frequencies, or empty; the file may have them as a tensor
+  ExpertSpec experts;
   std::vector<LayerSpec> layers;
 
   int64_t n_layers() const { return (int64_t)layers.size(); }

@@ -5,7 +5,10 @@ namespace nextoken {
 Workspace::Workspace(const Spec& s, int64_t max_rows, int64_t n_angles)
     : max_rows(max_rows), vocab_size_(s.vocab_size) {
   const int64_t qkv_size = s.q_size() + 2 * s.kv_size(), half_rot = s.n_rot / 2;
-  const int64_t columns = 2 * s.hidden_size + qkv_size + 2 * s.ffn_size + n_angles * 2 * half_rot;
+  const ExpertSpec& e = s.experts;
+  const int64_t ffn_size = e.n_experts ? e.shared_ffn_size : s.ffn_size;
+  const int64_t routing = e.n_experts ? e.n_experts + 1 + s.hidden_size : 0;
+  const int64_t columns = 2 * s.hidden_size + qkv_size + 2 * ffn_size + routing + n_angles * 2 * half_rot;
   floats_ = Buffer(max_rows * columns * 4, "the workspace of a pass");
   float* next = floats_.as<float>();
   const auto take = [&](int64_t cols) {
@@ -19,11 +22,21 @@ Workspace::Workspace(const Spec& s, int64_t max_rows, int64_t n_angles)
   q = {qkv.data, max_rows, s.q_size(), qkv_size};
   k = {qkv.data + s.q_size(), max_rows, s.kv_size(), qkv_size};
   v = {qkv.data + s.q_size() + s.kv_size(), max_rows, s.kv_size(), qkv_size};
-  gate_up = take(2 * s.ffn_size);
+  gate_up = take(2 * ffn_size);
   for (int64_t i = 0; i < n_angles; ++i) angles.push_back({take(half_rot), take(half_rot)});
   h = Hidden(max_rows, s.hidden_size);
   a = Hidden(max_rows, s.q_size());
-  f = Hidden(max_rows, s.ffn_size);
+  f = Hidden(max_rows, ffn_size);
+  if (e.n_experts == 0) return;
+  router = take(e.n_experts);
+  shared_weight = take(1);
+  shared = take(s.hidden_size);
+  const int64_t n = max_rows * e.n_used, pair_columns = 2 * e.ffn_size + s.hidden_size;
+  pairs_ = Buffer(n * pair_columns * 4, "the workspace of experts");
+  experts.gate_up = {pairs_.as<float>(), n, 2 * e.ffn_size, 2 * e.ffn_size};
+  experts.y = {pairs_.as<float>() + n * 2 * e.ffn_size, n, s.hidden_size, s.hidden_size};
+  experts.h = Hidden(n, s.hidden_size);
+  experts.f = Hidden(n, e.ffn_size);
 }
 
 Rows<float> Workspace::logits_rows(int64_t n) {
@@ -32,7 +45,7 @@ Rows<float> Workspace::logits_rows(int64_t n) {
 }
 
 void Workspace::resize(int64_t rows) {
-  for (Rows<float>* view : {&x, &y, &qkv, &q, &k, &v, &gate_up}) view->rows = rows;
+  for (Rows<float>* view : {&x, &y, &qkv, &q, &k, &v, &gate_up, &router, &shared_weight, &shared}) view->rows = rows;
   for (RopeAngles& a : angles) a.cos.rows = a.sin.rows = rows;
 }
 

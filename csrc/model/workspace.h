@@ -19,10 +19,13 @@ struct Workspace {
   Rows<float> logits_rows(int64_t n);
 
   int64_t max_rows = 0;
-  Rows<float> x;                  // [T, D] the residual stream
-  Rows<float> q, k, v, qkv;       // [T, H d], [T, G d], [T, G d], side by side in qkv
-  Rows<float> y;                  // [T, D] what a block adds to x
-  Rows<float> gate_up;            // [T, 2F]
+  Rows<float> x;                             // [T, D] the residual stream
+  Rows<float> q, k, v, qkv;                  // [T, H d], [T, G d], [T, G d], side by side in qkv
+  Rows<float> y;                             // [T, D] what a block adds to x
+  Rows<float> gate_up;                       // [T, 2F]; F is the shared expert's in a mixture of experts
+  Rows<float> router, shared_weight, shared; // [T, E], [T, 1], [T, D]
+  Routes routes;
+  ExpertRoom experts;             // for T * n_used rows
   Hidden h, a, f;                 // [T, D], [T, H d], [T, F] on their way into a matmul
   std::vector<RopeAngles> angles; // one for each different rotation
 
@@ -33,7 +36,7 @@ struct Workspace {
 
  private:
   int64_t vocab_size_ = 0;
-  Buffer floats_, logits_;
+  Buffer floats_, logits_, pairs_;
 };
 
 } // namespace nextoken

@@ -155,7 +155,7 @@ def test_an_unknown_architecture_lists_the_known_and_is_cut_short(tmp_path: Path
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("llama.expert_count", 8),
+        ("llama.expert_shared_count", 1),
         ("llama.attention.sliding_window", 4096),
         ("llama.rope.scaling.type", "longrope"),
         ("llama.rope.scaling.attn_factor", 1.5),
@@ -286,3 +286,9 @@ def test_the_frequencies_of_phi3_follow_the_context(tmp_path: Path) -> None:
         names = {n: plan(file, n).tensors["rope_factors"].name for n in (None, 128, 129)}
     long, short = "rope_factors_long.weight", "rope_factors_short.weight"
     assert names == {None: long, 128: short, 129: long}
+
+
+def test_a_router_without_a_number_of_experts_names_the_key(tmp_path: Path) -> None:
+    with pytest.raises(errors.ModelFormatError) as caught:
+        llama_with(tmp_path, metadata={"llama.expert_count": 8})
+    assert caught.value.field == "llama.expert_used_count"

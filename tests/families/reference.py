@@ -64,6 +64,21 @@ def attention(q: Array, k: Array, v: Array, scale: float, cap: float | None, win
     return np.einsum("hqk,khd->qhd", softmax(np.where(hidden, -np.inf, scores)), v)
 
 
+def silu(x: Array) -> Array:
+    return x / (1.0 + np.exp(-x))
+
+
+def mixture(x: Array, scores: Array, gate_up: Array, down: Array, n_used: int, normalized: bool) -> Array:
+    """x [T, D] through the n_used best of the experts, gate_up [E, 2F, D] and down [E, D, F], of each row."""
+    probabilities, y = softmax(scores), np.zeros_like(x)
+    for t, p in enumerate(probabilities):
+        chosen = np.argsort(-p, kind="stable")[:n_used]
+        for e in chosen:
+            gate, up = np.split(gate_up[e] @ x[t], 2)
+            y[t] += p[e] / (p[chosen].sum() if normalized else 1.0) * (down[e] @ (silu(gate) * up))
+    return y
+
+
 def logits(family: Family, weights: dict[str, Any], ids: list[int]) -> Array:
     """Token ids [T] to logits [T, V]."""
     hf, d, t = family.hf, family.head_dim, len(ids)
@@ -86,6 +101,10 @@ def logits(family: Family, weights: dict[str, Any], ids: list[int]) -> Array:
             return x
         return rms_norm(x, w[name + ".weight"] + (1.0 if gemma else 0.0), eps)
 
+    def feed_forward(x: Array, prefix: str) -> Array:
+        gate, up = linear(x, prefix + "gate_proj"), linear(x, prefix + "up_proj")
+        return linear((gelu_tanh(gate) if gemma else silu(gate)) * up, prefix + "down_proj")
+
     x = w["model.embed_tokens.weight"][ids] * hf.get("embedding_multiplier", 1.0)
     if gemma:
         x = x * np.sqrt(hf["hidden_size"])
@@ -104,10 +123,10 @@ def logits(family: Family, weights: dict[str, Any], ids: list[int]) -> Array:
             q, k, v = np.split(qkv, [heads * d, (heads + kv_heads) * d], axis=-1)
         else:
             q, k, v = (linear(h, p + f"self_attn.{name}_proj") for name in "qkv")
-        if kind in ("olmo2", "olmo3"):
+        if kind in ("olmo2", "olmo3", "olmoe"):
             q, k = norm(q, p + "self_attn.q_norm"), norm(k, p + "self_attn.k_norm")
         q, k, v = (z.reshape(t, -1, d) for z in (q, k, v))
-        if kind in ("qwen3", "gemma3_text"):
+        if kind in ("qwen3", "qwen3_moe", "gemma3_text"):
             q, k = norm(q, p + "self_attn.q_norm"), norm(k, p + "self_attn.k_norm")
         if not (silent and silent[i]):
             n_rot = int(d * rope.get("partial_rotary_factor", 1.0))
@@ -120,9 +139,16 @@ def logits(family: Family, weights: dict[str, Any], ids: list[int]) -> Array:
         h = norm(x, p + before)
         if kind == "phi3":
             gate, up = np.split(linear(h, p + "mlp.gate_up_proj"), 2, axis=-1)
+            f = linear(silu(gate) * up, p + "mlp.down_proj")
+        elif p + "mlp.gate.weight" in w:
+            experts = (w[p + "mlp.experts.gate_up_proj"], w[p + "mlp.experts.down_proj"])
+            normalized = hf.get("norm_topk_prob", True)
+            f = mixture(h, linear(h, p + "mlp.gate"), *experts, hf["num_experts_per_tok"], normalized)
+            if p + "mlp.shared_expert_gate.weight" in w:
+                score = linear(h, p + "mlp.shared_expert_gate")
+                f = f + feed_forward(h, p + "mlp.shared_expert.") / (1.0 + np.exp(-score))
         else:
-            gate, up = linear(h, p + "mlp.gate_proj"), linear(h, p + "mlp.up_proj")
-        f = linear((gelu_tanh(gate) if gemma else gate / (1.0 + np.exp(-gate))) * up, p + "mlp.down_proj")
+            f = feed_forward(h, p + "mlp.")
         x = x + (norm(f, p + "post_feedforward_layernorm") if sandwich else f) * residual
     y = norm(x, "model.norm") @ w.get("lm_head.weight", w["model.embed_tokens.weight"]).T
     y = y / hf.get("logits_scaling", 1.0)

@@ -209,6 +209,49 @@ FAMILIES: dict[str, Family] = {
         },
         norm_offset=1.0,
     ),
+    "mixtral": Family(
+        "llama",
+        {"model_type": "mixtral", "num_local_experts": 5, "num_experts_per_tok": 2, "sliding_window": None},
+        {"expert_count": 5, "expert_used_count": 2},
+        permuted=True,
+    ),
+    "qwen2moe": Family(
+        "qwen2moe",
+        {
+            "model_type": "qwen2_moe",
+            "num_experts": 6,
+            "num_experts_per_tok": 3,
+            "moe_intermediate_size": 64,
+            "shared_expert_intermediate_size": 96,
+            "norm_topk_prob": False,
+            "use_sliding_window": False,
+        },
+        {
+            "expert_count": 6,
+            "expert_used_count": 3,
+            "expert_feed_forward_length": 64,
+            "expert_shared_feed_forward_length": 96,
+        },
+        biases=QKV,
+    ),
+    "qwen3moe": Family(
+        "qwen3moe",
+        {
+            "model_type": "qwen3_moe",
+            "head_dim": 32,
+            "num_experts": 7,
+            "num_experts_per_tok": 2,
+            "moe_intermediate_size": 64,
+            "norm_topk_prob": True,
+            "use_sliding_window": False,
+        },
+        {"expert_count": 7, "expert_used_count": 2, "expert_feed_forward_length": 64},
+    ),
+    "olmoe": Family(
+        "olmoe",
+        {"model_type": "olmoe", "num_experts": 6, "num_experts_per_tok": 2, "norm_topk_prob": False},
+        {"expert_count": 6, "expert_used_count": 2},
+    ),
     "olmo2": Family("olmo2", {"model_type": "olmo2"}),
     "olmo3": Family(
         "olmo2",
@@ -235,6 +278,12 @@ FAMILIES: dict[str, Family] = {
 }
 
 
+def feed_forward(prefix: str, d: int, ffn: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    yield prefix + "gate_proj.weight", (ffn, d)
+    yield prefix + "up_proj.weight", (ffn, d)
+    yield prefix + "down_proj.weight", (d, ffn)
+
+
 def shapes(family: Family) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Names and shapes of the weights as transformers has them."""
     hf = family.hf
@@ -257,18 +306,27 @@ def shapes(family: Family) -> Iterator[tuple[str, tuple[int, ...]]]:
         yield from ((p + name + ".weight", (d,)) for name in norms)
         if kind == "phi3":
             yield p + "self_attn.qkv_proj.weight", (q + 2 * kv, d)
-            yield p + "mlp.gate_up_proj.weight", (2 * ffn, d)
         else:
             for name, n in (("q", q), ("k", kv), ("v", kv)):
                 yield p + f"self_attn.{name}_proj.weight", (n, d)
-            yield p + "mlp.gate_proj.weight", (ffn, d)
-            yield p + "mlp.up_proj.weight", (ffn, d)
         yield p + "self_attn.o_proj.weight", (d, q)
-        yield p + "mlp.down_proj.weight", (d, ffn)
-        if kind in ("qwen3", "gemma3_text"):
+        if n := hf.get("num_experts", hf.get("num_local_experts")):
+            expert = hf.get("moe_intermediate_size", ffn)
+            yield p + "mlp.gate.weight", (n, d)
+            yield p + "mlp.experts.gate_up_proj", (n, 2 * expert, d)
+            yield p + "mlp.experts.down_proj", (n, d, expert)
+        if shared := hf.get("shared_expert_intermediate_size"):
+            yield p + "mlp.shared_expert_gate.weight", (1, d)
+            yield from feed_forward(p + "mlp.shared_expert.", d, shared)
+        if kind == "phi3":
+            yield p + "mlp.gate_up_proj.weight", (2 * ffn, d)
+            yield p + "mlp.down_proj.weight", (d, ffn)
+        elif not n:
+            yield from feed_forward(p + "mlp.", d, ffn)
+        if kind in ("qwen3", "qwen3_moe", "gemma3_text"):
             yield p + "self_attn.q_norm.weight", (family.head_dim,)
             yield p + "self_attn.k_norm.weight", (family.head_dim,)
-        elif kind in ("olmo2", "olmo3"):
+        elif kind in ("olmo2", "olmo3", "olmoe"):
             yield p + "self_attn.q_norm.weight", (q,)
             yield p + "self_attn.k_norm.weight", (kv,)
         lengths = {"q": q, "k": kv, "v": kv, "o": d, "gate": ffn, "up": ffn, "down": d}
@@ -307,6 +365,14 @@ GGUF_NAMES = {
     "mlp.up_proj": "ffn_up",
     "mlp.gate_up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
+    "mlp.gate": "ffn_gate_inp",
+    "mlp.experts.gate_proj": "ffn_gate_exps",
+    "mlp.experts.up_proj": "ffn_up_exps",
+    "mlp.experts.down_proj": "ffn_down_exps",
+    "mlp.shared_expert_gate": "ffn_gate_inp_shexp",
+    "mlp.shared_expert.gate_proj": "ffn_gate_shexp",
+    "mlp.shared_expert.up_proj": "ffn_up_shexp",
+    "mlp.shared_expert.down_proj": "ffn_down_shexp",
     "input_layernorm": "attn_norm",
     "pre_feedforward_layernorm": "ffn_norm",
     "post_feedforward_layernorm": "post_ffw_norm",
@@ -325,10 +391,25 @@ def gguf_name(name: str, sandwich: bool) -> str:
     return f"blk.{layer}.{GGUF_NAMES[part]}.{end}"
 
 
+def split_experts(all_weights: Weights) -> Weights:
+    """Gates and ups of experts as the tensors of their own that files have, all names with an end."""
+    result = {}
+    for name, value in all_weights.items():
+        if name.endswith("experts.gate_up_proj"):
+            gate, up = np.split(value, 2, axis=1)
+            result[name.replace("gate_up_proj", "gate_proj.weight")] = gate
+            result[name.replace("gate_up_proj", "up_proj.weight")] = up
+        elif name.endswith("experts.down_proj"):
+            result[name + ".weight"] = value
+        else:
+            result[name] = value.reshape(-1) if "shared_expert_gate" in name else value
+    return result
+
+
 def gguf_tensors(family: Family) -> dict[str, npt.NDArray[np.float32]]:
     """The weights as llama.cpp's converter writes them, rows first."""
     hf, result = family.hf, {}
-    all_weights = weights(family)
+    all_weights = split_experts(weights(family))
     sandwich = any("post_feedforward" in name for name in all_weights)
     for name, value in all_weights.items():
         if family.permuted and ("q_proj" in name or "k_proj" in name):

@@ -502,11 +502,59 @@ class LayerSpec:
     @window.setter
     def window(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
 
+class ExpertSpec:
+    """
+    A feed-forward of experts, of which a router chooses some for each token.
+    """
+
+    def __init__(self) -> None: ...
+    @property
+    def ffn_size(self) -> int:
+        """
+        of an expert
+        """
+
+    @ffn_size.setter
+    def ffn_size(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def n_experts(self) -> int:
+        """
+        0: one feed-forward for every token
+        """
+
+    @n_experts.setter
+    def n_experts(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def n_used(self) -> int:
+        """
+        how many of them a token takes
+        """
+
+    @n_used.setter
+    def n_used(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def normalized(self) -> bool:
+        """
+        the chosen experts' weights add up to 1
+        """
+
+    @normalized.setter
+    def normalized(self, arg0: bool) -> None: ...
+    @property
+    def shared_ffn_size(self) -> int:
+        """
+        of one that every token takes; 0 for none
+        """
+
+    @shared_ffn_size.setter
+    def shared_ffn_size(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+
 class Spec:
     """
     What kind of decoder a model is: everything the forward pass needs to know but the weights.
     """
 
+    experts: ExpertSpec
     gate: Gate
     qk_norm: QKNorm
     rope_pairs: RopePairs

@@ -7,9 +7,12 @@ from nextoken.architectures import (
     granite,
     llama,
     olmo2,
+    olmoe,
     phi3,
     qwen2,
+    qwen2moe,
     qwen3,
+    qwen3moe,
     smollm3,
 )
 from nextoken.architectures.registry import Plan, plan, supported
@@ -22,10 +25,13 @@ __all__ = [
     "granite",
     "llama",
     "olmo2",
+    "olmoe",
     "phi3",
     "plan",
     "qwen2",
+    "qwen2moe",
     "qwen3",
+    "qwen3moe",
     "smollm3",
     "supported",
 ]

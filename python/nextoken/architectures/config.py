@@ -29,6 +29,10 @@ KEYS = {
     "rope_theta": "rope.freq_base",
     "rope_factor": "rope.scaling.factor",
     "window": "attention.sliding_window",
+    "n_experts": "expert_count",
+    "n_experts_used": "expert_used_count",
+    "expert_ffn_size": "expert_feed_forward_length",
+    "shared_ffn_size": "expert_shared_feed_forward_length",
 }
 
 

@@ -1,13 +1,13 @@
 """Llama: RMSNorm, rotary positions, grouped-query attention, SwiGLU. arXiv:2302.13971, arXiv:2407.21783
 
-Mistral files say "llama" too. Most families are this one with a difference.
+Mistral and Mixtral files say "llama" too. Most families are this one with a difference.
 """
 
 from __future__ import annotations
 
 import math
 
-from nextoken._native import Gate, LayerSpec, RopePairs, RopeScaling, Spec
+from nextoken._native import ExpertSpec, Gate, LayerSpec, RopePairs, RopeScaling, Spec
 from nextoken.architectures.config import Config
 from nextoken.architectures.registry import register
 
@@ -35,6 +35,12 @@ BIASES = {
     "up_bias": "blk.{i}.ffn_up.bias",
     "down_bias": "blk.{i}.ffn_down.bias",
 }
+EXPERTS = {
+    "router": "blk.{i}.ffn_gate_inp.weight",
+    "expert_gate": "blk.{i}.ffn_gate_exps.weight",
+    "expert_up": "blk.{i}.ffn_up_exps.weight",
+    "expert_down": "blk.{i}.ffn_down_exps.weight",
+}
 OPTIONAL = frozenset(
     {"lm_head", "rope_factors", *BIASES}
 )  # a tied head; files without frequency factors or biases
@@ -42,7 +48,7 @@ HARMLESS = frozenset({"vocab_size", "rope.scaling.original_context_length", "rop
 WIDEST, MOST_HEADS = 1 << 24, 65536  # as in the native Spec, for the two that others are computed from
 
 
-@register("llama", roles=ROLES | BIASES, optional=OPTIONAL, harmless=HARMLESS)
+@register("llama", roles=ROLES | BIASES | EXPERTS, optional=OPTIONAL, harmless=HARMLESS)
 def spec(config: Config) -> Spec:
     s = Spec()
     s.n_ctx = config.integer("context_length", lo=1)
@@ -62,6 +68,7 @@ def spec(config: Config) -> Spec:
     s.gate = Gate.silu
     s.norm_eps = config.positive("attention.layer_norm_rms_epsilon")
     s.attention_scale = 1.0 / math.sqrt(s.head_dim)
+    s.experts = experts(config, s.ffn_size)
     s.layers = [layer(config)] * config.integer("block_count", lo=1, hi=4096)
     return s
 
@@ -82,4 +89,14 @@ def layer(config: Config) -> LayerSpec:
         result.rope_slow = config.positive("rope.scaling.yarn_beta_slow", default=1.0)
         result.rope_magnitude = config.positive("rope.scaling.attn_factor", default=1.0)
         result.rope_log_magnitude = 0.1
+    return result
+
+
+def experts(config: Config, ffn_size: int) -> ExpertSpec:
+    """The mixture of experts of files that have one: Mixtral's, whose weights add up to 1. arXiv:2401.04088"""
+    result = ExpertSpec()
+    result.n_experts = config.integer("expert_count", default=0)
+    result.n_used = config.integer("expert_used_count", default=0)
+    result.ffn_size = ffn_size
+    result.normalized = True
     return result

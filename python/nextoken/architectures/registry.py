@@ -47,6 +47,10 @@ FUSED = {
     "qkv_bias": ("blk.{i}.attn_qkv.bias", ("q_bias", "k_bias", "v_bias")),
 }
 
+# A layer has either one feed-forward or a mixture of experts.
+ONE = frozenset(("gate", "up", "down", "gate_up", "gate_bias", "up_bias", "down_bias"))
+MIXTURE = frozenset(("router", "expert_gate", "expert_up", "expert_down"))
+
 _families: dict[str, Family] = {}
 log = logging.getLogger("nextoken")
 
@@ -102,7 +106,7 @@ def plan(checkpoint: GGUFCheckpoint, n_ctx: int | None = None, *, allow_unused: 
             raise _unused_error(checkpoint, what, certain=key in KEYS.values())
         unused.append(what)
 
-    roles = _roles(family, spec.n_layers, checkpoint.tensors) | config.roles
+    roles = _roles(family, spec, checkpoint.tensors) | config.roles
     checkpoint.require_tensors(roles.values())
     used = {*roles.values(), *config.spare}
     for tensor in checkpoint.tensors:
@@ -128,10 +132,13 @@ def _unused_error(checkpoint: GGUFCheckpoint, what: str, *, certain: bool) -> Un
     return UnsupportedModelError(f"{checkpoint.path}: {what}, and leaving it out {effect}")
 
 
-def _roles(family: Family, n_layers: int, tensors: Mapping[str, object]) -> dict[str, str]:
+def _roles(family: Family, spec: Spec, tensors: Mapping[str, object]) -> dict[str, str]:
     """Role to tensor name: what the family asks for, as far as it is not optional and missing."""
-    roles = {}
+    roles, n_layers = {}, spec.n_layers
+    absent = ONE if spec.experts.n_experts else MIXTURE
     for role, template in family.roles.items():
+        if role in absent:
+            continue
         if "{i}" not in template:
             roles[role] = template
             continue
@@ -156,7 +163,11 @@ def _unknown(checkpoint: GGUFCheckpoint) -> UnsupportedModelError:
         name
         for name, family in sorted(_families.items())
         if kinds <= set(family.roles.values())
-        and all(tensor in kinds for role, tensor in family.roles.items() if role not in family.optional)
+        and all(
+            tensor in kinds
+            for role, tensor in family.roles.items()
+            if role not in family.optional | (ONE if family.roles.get("router") in kinds else MIXTURE)
+        )
     ]
     hint = f". Its tensors are named like those of {', '.join(alike)}" if alike else ""
     return UnsupportedModelError(
