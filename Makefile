@@ -115,7 +115,8 @@ stubs: build $(VENV)/dev-tools ## write python/nextoken/_native/*.pyi anew from 
 
 # --- sanitizers (GCC): their own build folders, their own copy of the package -----------------------------------
 
-SANITIZED_TESTS := $(wildcard tests/gguf tests/quant tests/kernels tests/cache tests/model tests/sampling tests/tokenizer)
+SANITIZED_TESTS := $(wildcard tests/api tests/gguf tests/quant tests/kernels tests/cache tests/model tests/checkpoints tests/families \
+  tests/sampling tests/tokenizer)
 gcc_library = $(shell $(CXX) -print-file-name=$(1))
 
 asan: build $(VENV)/dev-tools ## tests of native code under the address and undefined-behaviour sanitizers

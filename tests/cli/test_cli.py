@@ -60,6 +60,14 @@ def test_a_conversation_reads_lines_until_the_end(model: Path) -> None:
     assert result.stderr.count("generated") == 2
 
 
+def test_a_conversation_that_fills_the_context_starts_anew(model: Path) -> None:
+    result = nextoken("run", model, "-n", 3, "--n-ctx", 128, text="hi\n" + "word " * 200 + "\nhi\n")
+    assert "starts anew" in result.stderr
+    assert result.stderr.count("generated 3") == 2
+    first, *_, last = (line for line in result.stdout.splitlines() if line.strip())
+    assert first == last  # nothing of the conversation before is left
+
+
 def test_explain_as_table_and_json(model: Path) -> None:
     assert "pass 2" in nextoken("explain", model, "hello", "-n", 2).stdout
     steps = json.loads(nextoken("explain", model, "hello", "-n", 2, "--json").stdout)["steps"]

@@ -23,6 +23,7 @@ from nextoken.cli.opening import (
     peak_memory,
 )
 from nextoken.completion import Completion
+from nextoken.errors import ContextLengthError
 from nextoken.llm import LLM
 from nextoken.stream import TokenStream
 
@@ -161,6 +162,7 @@ def _converse(llm: LLM, messages: list[dict[str, str]], options: dict[str, Any],
         import readline  # noqa: F401  gives input() editing and history
 
         print(f"{llm.name}: {' or '.join(EXIT_WORDS)} or Ctrl-D ends, Ctrl-C stops an answer.")
+    opening = len(messages)
     with llm.session() as session, _CtrlC() as ctrl_c:
         while True:
             try:
@@ -172,7 +174,12 @@ def _converse(llm: LLM, messages: list[dict[str, str]], options: dict[str, Any],
             if not line.strip():
                 continue
             messages.append({"role": "user", "content": line})
-            stream = llm.chat(messages, session=session, stream=True, cancel=ctrl_c.stop, **options)
+            try:
+                stream = llm.chat(messages, session=session, stream=True, cancel=ctrl_c.stop, **options)
+            except ContextLengthError as error:
+                print(f"nextoken: {error}; the conversation starts anew", file=sys.stderr)
+                del messages[opening:]
+                continue
             _print_tokens(stream)
             messages.append({"role": "assistant", "content": stream.completion.text})
             if not quiet:
