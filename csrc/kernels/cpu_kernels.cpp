@@ -125,6 +125,7 @@ RopeTable& CpuKernels::rope_table(const std::vector<double>& inverse_frequencies
 
 void CpuKernels::rope_angles(const Batch& batch, const std::vector<double>& inverse_frequencies, double magnitude,
                              RopeAngles angles) {
+  if (inverse_frequencies.empty()) return; // heads that do not rotate
   RopeTable& table = rope_table(inverse_frequencies, magnitude);
   new_positions_.clear();
   try {
