@@ -130,7 +130,7 @@ asan: build $(VENV)/dev-tools ## tests of native code under the address and unde
 	PYTHONPATH=build/asan/site PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
 	  UBSAN_OPTIONS=print_stacktrace=1 \
 	  LD_PRELOAD="$(call gcc_library,libasan.so) $(call gcc_library,libubsan.so) $(call gcc_library,libstdc++.so.6)" \
-	  $(PYTEST) -m "not slow and not models" -k "not memory_stays" -p no:cacheprovider $(SANITIZED_TESTS)
+	  $(PYTEST) -m "not slow and not models" -k "not memory_stays and not cost_nothing" -p no:cacheprovider $(SANITIZED_TESTS)
 
 native: ## tests in C++: the thread pool, what a decoded token allocates, hashes of every kernel
 	cmake -S . -B build/native -DNEXTOKEN_PYTHON=OFF -DNEXTOKEN_TESTS=ON

@@ -60,7 +60,11 @@ static inline float fold_max16(F32x16 a) {
 static inline int32_t store16_i8(int8_t* p, F32x16 a) {
   const __m512i q = _mm512_cvttps_epi32(a.v);
   _mm_storeu_si128((__m128i*)p, _mm512_cvtepi32_epi8(q));
-  return _mm512_reduce_add_epi32(q);
+  // Not _mm512_reduce_add_epi32: it adds signed integers, and what a NaN is converted to overflows.
+  const __m256i eight = _mm256_add_epi32(_mm512_castsi512_si256(q), _mm512_extracti64x4_epi64(q, 1));
+  const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+  const __m128i two = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
+  return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 0xb1)));
 }
 
 // --- attention over an int8 cache: sixteen lanes of two products each ---------------------------------------

@@ -170,13 +170,13 @@ static inline float fold_max16(F32x16 a) {
 
 // Sixteen int8 from whole floats in [-127, 127]; returns their sum.
 static inline int32_t store16_i8(int8_t* p, F32x16 a) {
-  int32_t sum = 0;
+  uint32_t sum = 0; // what a NaN is converted to overflows a signed one
   EACH {
     const int32_t q = (int32_t)a.v[i];
     p[i] = (int8_t)q;
-    sum += q;
+    sum += (uint32_t)q;
   }
-  return sum;
+  return (int32_t)sum;
 }
 
 // --- attention over an int8 cache: sixteen lanes of two products each ---------------------------------------
