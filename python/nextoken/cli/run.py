@@ -147,13 +147,14 @@ class _CtrlC:
         """A line; empty after Ctrl-C. EOFError at the end."""
         self.stop.clear()
         try:
-            self._at_prompt = True
-            return input(prompt)
-        except KeyboardInterrupt:
+            try:
+                self._at_prompt = True
+                return input(prompt)
+            finally:
+                self._at_prompt = False
+        except KeyboardInterrupt:  # in the inner `finally` too
             print()
             return ""
-        finally:
-            self._at_prompt = False
 
 
 def _converse(llm: LLM, messages: list[dict[str, str]], options: dict[str, Any], quiet: bool) -> None:
