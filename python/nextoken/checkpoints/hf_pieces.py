@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -290,5 +290,7 @@ def _both_cases(regex: str) -> str:
         c = letter[0].lower()
         return f"[{c}{c.upper()}{'ſ' if c == 's' else ''}]"
 
-    group: Callable[[re.Match[str]], str] = lambda m: re.sub("[a-zA-Z]", spelt, m[1])  # noqa: E731
+    def group(contractions: re.Match[str]) -> str:
+        return re.sub("[a-zA-Z]", spelt, contractions[1])
+
     return re.sub(r"\(\?i:((?:'[a-zA-Z]+\|?)+)\)", group, regex)

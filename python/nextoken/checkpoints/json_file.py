@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from typing import Any
 
 from nextoken import _native
@@ -35,8 +36,7 @@ def parse_object(data: bytes, path: str, offset: int, field: str) -> dict[str, A
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         value = dict(pairs)
         if len(value) != len(pairs):
-            seen: set[str] = set()
-            twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+            twice = next(key for key, n in Counter(key for key, _ in pairs).items() if n > 1)
             raise refuse(f"has the key {shortened(twice)} twice")
         return value
 

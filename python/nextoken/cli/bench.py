@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nextoken import cache_benchmark
+from nextoken.cli.figures import write_figures
 from nextoken.cli.opening import JsonOption, ModelArgument, ThreadsOption, open_model
 
 PROMPT = "Once upon a time, in a small house at the edge of a wood,"
@@ -49,13 +50,7 @@ def cache_command(
     with open_model(model, threads) as llm:
         prompt = llm.tokenizer.encode(PROMPT)
         result = cache_benchmark.run(llm, prompt, full=full, rounds=rounds)
-    if json_path is not None:
-        result.write_json(json_path)
-    if png_path is not None:
-        try:
-            result.write_png(png_path)
-        except ModuleNotFoundError as error:
-            raise ValueError(f"--png needs {error.name}: pip install 'nextoken[plots]'") from None
+    write_figures(result, json_path, png_path)
     if as_json:
         print(json.dumps(result.to_dict()))
         return

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nextoken import profiling
+from nextoken.cli.figures import write_figures
 from nextoken.cli.opening import ContextOption, JsonOption, KvOption, ModelArgument, ThreadsOption, open_model
 
 MEANING = {
@@ -61,13 +62,7 @@ def profile_command(
         result = profiling.run(
             llm, batches=batches, depths=depths, memory=None if memory is None else int(memory * 2**30)
         )
-    if json_path is not None:
-        result.write_json(json_path)
-    if png_path is not None:
-        try:
-            result.write_png(png_path)
-        except ModuleNotFoundError as error:
-            raise ValueError(f"--png needs {error.name}: pip install 'nextoken[plots]'") from None
+    write_figures(result, json_path, png_path)
     if as_json:
         print(json.dumps(result.to_dict()))
         return
