@@ -19,7 +19,7 @@ constexpr int64_t MAPPED_FROM = int64_t{1} << 20;
 
 } // namespace
 
-Buffer::Buffer(int64_t bytes, const char* what) : size_(bytes) {
+Buffer::Buffer(int64_t bytes, const char* what, int64_t small_pages) : size_(bytes) {
   if (bytes < 0) out_of_memory(bytes, what);
   if (bytes == 0) return;
   if (bytes < MAPPED_FROM) {
@@ -36,7 +36,7 @@ Buffer::Buffer(int64_t bytes, const char* what) : size_(bytes) {
   data_ = static_cast<uint8_t*>(p);
   if (mapped_ > bytes) {
     data_ += (HUGE_PAGE - (int64_t)(reinterpret_cast<uintptr_t>(p) % HUGE_PAGE)) % HUGE_PAGE;
-    system::prefer_huge_pages(data_, bytes);
+    system::prefer_huge_pages(data_ + small_pages, bytes - small_pages);
   }
 }
 

@@ -4,12 +4,12 @@
 
 namespace nextoken {
 
-/// 64-byte aligned zeros; from 1 MiB on in huge pages where the system has them.
+/// 64-byte aligned zeros; a large one in huge pages where the system has them, but for its first `small_pages` bytes.
 /// Throws OutOfMemory with `what` and the number of bytes.
 class Buffer {
  public:
   Buffer() = default;
-  Buffer(int64_t bytes, const char* what);
+  Buffer(int64_t bytes, const char* what, int64_t small_pages = 0);
   Buffer(Buffer&& other) noexcept;
   Buffer& operator=(Buffer&& other) noexcept;
   ~Buffer();

@@ -104,7 +104,7 @@ py::bytes decode(const Tokenizer& self, const std::vector<int64_t>& ids, bool sk
 
 py::list merge_texts(const Vocabulary& vocabulary, const tokenizer::MergeTable& merges) {
   py::list list;
-  for (const auto& [left, right] : merges.pairs())
+  for (const auto& [left, right, id] : merges.pairs())
     list.append(py::bytes(std::string(vocabulary.text(left)) + " " + std::string(vocabulary.text(right))));
   return list;
 }

@@ -7,6 +7,7 @@ namespace nextoken {
 namespace {
 
 constexpr int64_t SLAB_BYTES = int64_t{16} << 20;
+constexpr int64_t SMALL_PAGES = int64_t{2} << 20;   // of a slab: a short text does not pay for a huge page
 constexpr int64_t SMALL_BLOCK = int64_t{256} << 10; // up to here a block is allocated by itself
 
 int64_t places(int64_t block_bytes) {
@@ -17,7 +18,7 @@ int64_t places(int64_t block_bytes) {
 
 Slab::Slab(int64_t block_bytes)
     : block_bytes_(block_bytes),
-      memory_(block_bytes * places(block_bytes), "blocks of the KV cache"),
+      memory_(block_bytes * places(block_bytes), "blocks of the KV cache", SMALL_PAGES),
       free_(~uint64_t{0} >> (64 - places(block_bytes))) {}
 
 std::shared_ptr<KvBlock> Slabs::take() {

@@ -129,34 +129,37 @@ void merge_all(std::vector<Symbol>& symbols, Queue& queue, MergeOf&& merge_of, P
   }
 }
 
-/// The merges of a byte-level vocabulary: pairs of ids to rank and result. A flat hash table.
+/// The merges of a byte-level vocabulary by rank, found by their pairs of ids through a flat hash table of ranks.
 class MergeTable {
  public:
-  explicit MergeTable(int64_t n_merges);
-  /// False if the pair is there already.
-  bool add(int32_t left, int32_t right, uint32_t rank, int32_t id);
+  struct Pair {
+    int32_t left, right, id;
+  };
+
+  explicit MergeTable(size_t n_merges);
+  /// The merge of the next rank; false if the pair is there already.
+  bool add(int32_t left, int32_t right, int32_t id);
   Merge find(int32_t left, int32_t right) const {
-    const uint64_t pair = key(left, right);
-    for (size_t slot = first_slot(pair); slots_[slot].pair != free; slot = (slot + 1) & (slots_.size() - 1))
-      if (slots_[slot].pair == pair) return {slots_[slot].rank, slots_[slot].id};
-    return {};
+    const uint32_t rank = ranks_[slot_of(left, right)];
+    return rank == FREE ? Merge{} : Merge{rank, pairs_[rank].id};
   }
-  /// The pairs by rank.
-  std::vector<std::pair<int32_t, int32_t>> pairs() const;
+  const std::vector<Pair>& pairs() const { return pairs_; }
 
  private:
-  static constexpr uint64_t free = ~uint64_t{0};
-  static uint64_t key(int32_t left, int32_t right) {
-    return static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right);
+  static constexpr uint32_t FREE = ~uint32_t{0};
+
+  /// Where the pair stands, or the free slot where it would.
+  size_t slot_of(int32_t left, int32_t right) const {
+    const uint64_t key = static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right);
+    const size_t mask = ranks_.size() - 1;
+    size_t slot = (key * 0x9E3779B97F4A7C15u >> 20) & mask;
+    while (ranks_[slot] != FREE && (pairs_[ranks_[slot]].left != left || pairs_[ranks_[slot]].right != right))
+      slot = (slot + 1) & mask;
+    return slot;
   }
-  size_t first_slot(uint64_t pair) const { return (pair * 0x9E3779B97F4A7C15u >> 20) & (slots_.size() - 1); }
-  struct Slot {
-    uint64_t pair = free;
-    uint32_t rank = 0;
-    int32_t id = -1;
-  };
-  std::vector<Slot> slots_;
-  int64_t n_merges_ = 0;
+
+  std::vector<uint32_t> ranks_; // at most half full
+  std::vector<Pair> pairs_;
 };
 
 /// Of `merges` spelt "left right" in order of rank; control tokens come of none. Throws TokenizerError for a merge that
