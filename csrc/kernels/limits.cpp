@@ -12,183 +12,32 @@ namespace {
 constexpr int64_t READ_BYTES = int64_t{256} << 20;
 constexpr int TRIES = 5;
 
-// Twelve independent chains hide the latency of the instruction, whose operands are zeros.
 #if defined(__x86_64__)
+// Twelve independent chains hide the latency of the instruction, whose operands are zeros.
+#define TURNS(body)                                                                                             \
+  asm volatile("vzeroall\n1:\n" body "dec %0\njnz 1b\nvzeroupper\n"                                             \
+               : "+r"(turns)                                                                                    \
+               :                                                                                                \
+               : "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", \
+                 "xmm11", "xmm12", "xmm13", "xmm14", "xmm15")
+#define CHAIN(instruction, reg, sum) instruction " %%" reg "0, %%" reg "1, %%" reg sum "\n"
+#define TWELVE_CHAINS(instruction, reg)                                                                               \
+  CHAIN(instruction, reg, "4")                                                                                        \
+  CHAIN(instruction, reg, "5") CHAIN(instruction, reg, "6") CHAIN(instruction, reg, "7") CHAIN(instruction, reg, "8") \
+      CHAIN(instruction, reg, "9") CHAIN(instruction, reg, "10") CHAIN(instruction, reg, "11")                        \
+          CHAIN(instruction, reg, "12") CHAIN(instruction, reg, "13") CHAIN(instruction, reg, "14")                   \
+              CHAIN(instruction, reg, "15")
+#define MADDUBS(product, sum) \
+  "vpmaddubsw %%ymm0, %%ymm1, %%ymm" product "\nvpaddw %%ymm" product ", %%ymm" sum ", %%ymm" sum "\n"
 
-/// 768 multiply-adds a turn.
-void int8_avx512(int64_t turns) {
-  asm volatile(
-      "vpxord %%zmm0, %%zmm0, %%zmm0\n"
-      "vpxord %%zmm1, %%zmm1, %%zmm1\n"
-      "vpxord %%zmm2, %%zmm2, %%zmm2\n"
-      "vpxord %%zmm3, %%zmm3, %%zmm3\n"
-      "vpxord %%zmm4, %%zmm4, %%zmm4\n"
-      "vpxord %%zmm5, %%zmm5, %%zmm5\n"
-      "vpxord %%zmm6, %%zmm6, %%zmm6\n"
-      "vpxord %%zmm7, %%zmm7, %%zmm7\n"
-      "vpxord %%zmm8, %%zmm8, %%zmm8\n"
-      "vpxord %%zmm9, %%zmm9, %%zmm9\n"
-      "vpxord %%zmm10, %%zmm10, %%zmm10\n"
-      "vpxord %%zmm11, %%zmm11, %%zmm11\n"
-      "vpxord %%zmm12, %%zmm12, %%zmm12\n"
-      "vpxord %%zmm13, %%zmm13, %%zmm13\n"
-      "vpxord %%zmm14, %%zmm14, %%zmm14\n"
-      "vpxord %%zmm15, %%zmm15, %%zmm15\n"
-      "1:\n"
-      "vpdpbusd %%zmm0, %%zmm1, %%zmm4\n"
-      "vpdpbusd %%zmm0, %%zmm1, %%zmm5\n"
-      "vpdpbusd %%zmm0, %%zmm1, %%zmm6\n"
-      "vpdpbusd %%zmm0, %%zmm1, %%zmm7\n"
-      "vpdpbusd %%zmm0, %%zmm1, %%zmm8\n"
-      "vpdpbusd %%zmm0, %%zmm1, %%zmm9\n"
-      "vpdpbusd %%zmm0, %%zmm1, %%zmm10\n"
-      "vpdpbusd %%zmm0, %%zmm1, %%zmm11\n"
-      "vpdpbusd %%zmm0, %%zmm1, %%zmm12\n"
-      "vpdpbusd %%zmm0, %%zmm1, %%zmm13\n"
-      "vpdpbusd %%zmm0, %%zmm1, %%zmm14\n"
-      "vpdpbusd %%zmm0, %%zmm1, %%zmm15\n"
-      "dec %0\n"
-      "jnz 1b\n"
-      "vzeroupper\n"
-      : "+r"(turns)
-      :
-      : "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12",
-        "xmm13", "xmm14", "xmm15");
-}
-
-/// 192 multiply-adds a turn.
-void float_avx512(int64_t turns) {
-  asm volatile(
-      "vpxord %%zmm0, %%zmm0, %%zmm0\n"
-      "vpxord %%zmm1, %%zmm1, %%zmm1\n"
-      "vpxord %%zmm2, %%zmm2, %%zmm2\n"
-      "vpxord %%zmm3, %%zmm3, %%zmm3\n"
-      "vpxord %%zmm4, %%zmm4, %%zmm4\n"
-      "vpxord %%zmm5, %%zmm5, %%zmm5\n"
-      "vpxord %%zmm6, %%zmm6, %%zmm6\n"
-      "vpxord %%zmm7, %%zmm7, %%zmm7\n"
-      "vpxord %%zmm8, %%zmm8, %%zmm8\n"
-      "vpxord %%zmm9, %%zmm9, %%zmm9\n"
-      "vpxord %%zmm10, %%zmm10, %%zmm10\n"
-      "vpxord %%zmm11, %%zmm11, %%zmm11\n"
-      "vpxord %%zmm12, %%zmm12, %%zmm12\n"
-      "vpxord %%zmm13, %%zmm13, %%zmm13\n"
-      "vpxord %%zmm14, %%zmm14, %%zmm14\n"
-      "vpxord %%zmm15, %%zmm15, %%zmm15\n"
-      "1:\n"
-      "vfmadd231ps %%zmm0, %%zmm1, %%zmm4\n"
-      "vfmadd231ps %%zmm0, %%zmm1, %%zmm5\n"
-      "vfmadd231ps %%zmm0, %%zmm1, %%zmm6\n"
-      "vfmadd231ps %%zmm0, %%zmm1, %%zmm7\n"
-      "vfmadd231ps %%zmm0, %%zmm1, %%zmm8\n"
-      "vfmadd231ps %%zmm0, %%zmm1, %%zmm9\n"
-      "vfmadd231ps %%zmm0, %%zmm1, %%zmm10\n"
-      "vfmadd231ps %%zmm0, %%zmm1, %%zmm11\n"
-      "vfmadd231ps %%zmm0, %%zmm1, %%zmm12\n"
-      "vfmadd231ps %%zmm0, %%zmm1, %%zmm13\n"
-      "vfmadd231ps %%zmm0, %%zmm1, %%zmm14\n"
-      "vfmadd231ps %%zmm0, %%zmm1, %%zmm15\n"
-      "dec %0\n"
-      "jnz 1b\n"
-      "vzeroupper\n"
-      : "+r"(turns)
-      :
-      : "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12",
-        "xmm13", "xmm14", "xmm15");
-}
-
-/// 384 multiply-adds a turn.
+constexpr int64_t CHAINS = 12;
+void int8_avx512(int64_t turns) { TURNS(TWELVE_CHAINS("vpdpbusd", "zmm")); }
+void float_avx512(int64_t turns) { TURNS(TWELVE_CHAINS("vfmadd231ps", "zmm")); }
+void float_avx2(int64_t turns) { TURNS(TWELVE_CHAINS("vfmadd231ps", "ymm")); }
 void int8_avx2(int64_t turns) {
-  asm volatile(
-      "vpxor %%ymm0, %%ymm0, %%ymm0\n"
-      "vpxor %%ymm1, %%ymm1, %%ymm1\n"
-      "vpxor %%ymm2, %%ymm2, %%ymm2\n"
-      "vpxor %%ymm3, %%ymm3, %%ymm3\n"
-      "vpxor %%ymm4, %%ymm4, %%ymm4\n"
-      "vpxor %%ymm5, %%ymm5, %%ymm5\n"
-      "vpxor %%ymm6, %%ymm6, %%ymm6\n"
-      "vpxor %%ymm7, %%ymm7, %%ymm7\n"
-      "vpxor %%ymm8, %%ymm8, %%ymm8\n"
-      "vpxor %%ymm9, %%ymm9, %%ymm9\n"
-      "vpxor %%ymm10, %%ymm10, %%ymm10\n"
-      "vpxor %%ymm11, %%ymm11, %%ymm11\n"
-      "vpxor %%ymm12, %%ymm12, %%ymm12\n"
-      "vpxor %%ymm13, %%ymm13, %%ymm13\n"
-      "vpxor %%ymm14, %%ymm14, %%ymm14\n"
-      "vpxor %%ymm15, %%ymm15, %%ymm15\n"
-      "1:\n"
-      "vpmaddubsw %%ymm0, %%ymm1, %%ymm2\n"
-      "vpaddw %%ymm2, %%ymm8, %%ymm8\n"
-      "vpmaddubsw %%ymm0, %%ymm1, %%ymm3\n"
-      "vpaddw %%ymm3, %%ymm9, %%ymm9\n"
-      "vpmaddubsw %%ymm0, %%ymm1, %%ymm4\n"
-      "vpaddw %%ymm4, %%ymm10, %%ymm10\n"
-      "vpmaddubsw %%ymm0, %%ymm1, %%ymm5\n"
-      "vpaddw %%ymm5, %%ymm11, %%ymm11\n"
-      "vpmaddubsw %%ymm0, %%ymm1, %%ymm6\n"
-      "vpaddw %%ymm6, %%ymm12, %%ymm12\n"
-      "vpmaddubsw %%ymm0, %%ymm1, %%ymm7\n"
-      "vpaddw %%ymm7, %%ymm13, %%ymm13\n"
-      "vpmaddubsw %%ymm0, %%ymm1, %%ymm2\n"
-      "vpaddw %%ymm2, %%ymm14, %%ymm14\n"
-      "vpmaddubsw %%ymm0, %%ymm1, %%ymm3\n"
-      "vpaddw %%ymm3, %%ymm15, %%ymm15\n"
-      "vpmaddubsw %%ymm0, %%ymm1, %%ymm4\n"
-      "vpaddw %%ymm4, %%ymm8, %%ymm8\n"
-      "vpmaddubsw %%ymm0, %%ymm1, %%ymm5\n"
-      "vpaddw %%ymm5, %%ymm9, %%ymm9\n"
-      "vpmaddubsw %%ymm0, %%ymm1, %%ymm6\n"
-      "vpaddw %%ymm6, %%ymm10, %%ymm10\n"
-      "vpmaddubsw %%ymm0, %%ymm1, %%ymm7\n"
-      "vpaddw %%ymm7, %%ymm11, %%ymm11\n"
-      "dec %0\n"
-      "jnz 1b\n"
-      "vzeroupper\n"
-      : "+r"(turns)
-      :
-      : "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12",
-        "xmm13", "xmm14", "xmm15");
-}
-
-/// 96 multiply-adds a turn.
-void float_avx2(int64_t turns) {
-  asm volatile(
-      "vpxor %%ymm0, %%ymm0, %%ymm0\n"
-      "vpxor %%ymm1, %%ymm1, %%ymm1\n"
-      "vpxor %%ymm2, %%ymm2, %%ymm2\n"
-      "vpxor %%ymm3, %%ymm3, %%ymm3\n"
-      "vpxor %%ymm4, %%ymm4, %%ymm4\n"
-      "vpxor %%ymm5, %%ymm5, %%ymm5\n"
-      "vpxor %%ymm6, %%ymm6, %%ymm6\n"
-      "vpxor %%ymm7, %%ymm7, %%ymm7\n"
-      "vpxor %%ymm8, %%ymm8, %%ymm8\n"
-      "vpxor %%ymm9, %%ymm9, %%ymm9\n"
-      "vpxor %%ymm10, %%ymm10, %%ymm10\n"
-      "vpxor %%ymm11, %%ymm11, %%ymm11\n"
-      "vpxor %%ymm12, %%ymm12, %%ymm12\n"
-      "vpxor %%ymm13, %%ymm13, %%ymm13\n"
-      "vpxor %%ymm14, %%ymm14, %%ymm14\n"
-      "vpxor %%ymm15, %%ymm15, %%ymm15\n"
-      "1:\n"
-      "vfmadd231ps %%ymm0, %%ymm1, %%ymm4\n"
-      "vfmadd231ps %%ymm0, %%ymm1, %%ymm5\n"
-      "vfmadd231ps %%ymm0, %%ymm1, %%ymm6\n"
-      "vfmadd231ps %%ymm0, %%ymm1, %%ymm7\n"
-      "vfmadd231ps %%ymm0, %%ymm1, %%ymm8\n"
-      "vfmadd231ps %%ymm0, %%ymm1, %%ymm9\n"
-      "vfmadd231ps %%ymm0, %%ymm1, %%ymm10\n"
-      "vfmadd231ps %%ymm0, %%ymm1, %%ymm11\n"
-      "vfmadd231ps %%ymm0, %%ymm1, %%ymm12\n"
-      "vfmadd231ps %%ymm0, %%ymm1, %%ymm13\n"
-      "vfmadd231ps %%ymm0, %%ymm1, %%ymm14\n"
-      "vfmadd231ps %%ymm0, %%ymm1, %%ymm15\n"
-      "dec %0\n"
-      "jnz 1b\n"
-      "vzeroupper\n"
-      : "+r"(turns)
-      :
-      : "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12",
-        "xmm13", "xmm14", "xmm15");
+  TURNS(MADDUBS("2", "8") MADDUBS("3", "9") MADDUBS("4", "10") MADDUBS("5", "11") MADDUBS("6", "12") MADDUBS("7", "13")
+            MADDUBS("2", "14") MADDUBS("3", "15") MADDUBS("4", "8") MADDUBS("5", "9") MADDUBS("6", "10")
+                MADDUBS("7", "11"));
 }
 #endif
 
@@ -218,9 +67,9 @@ struct Peaks {
 Peaks peaks_of(const char* isa) {
 #if defined(__x86_64__)
   if (std::strncmp(isa, "avx512", 6) == 0 || std::strcmp(isa, "amx") == 0) {
-    return {{int8_avx512, 12 * 64}, {float_avx512, 12 * 16}};
+    return {{int8_avx512, CHAINS * 64}, {float_avx512, CHAINS * 16}};
   }
-  if (std::strncmp(isa, "avx", 3) == 0) return {{int8_avx2, 12 * 32}, {float_avx2, 12 * 8}};
+  if (std::strncmp(isa, "avx", 3) == 0) return {{int8_avx2, CHAINS * 32}, {float_avx2, CHAINS * 8}};
 #endif
   (void)isa;
   return {{portable<int8_t, int32_t>, 128}, {portable<float, float>, 128}};
