@@ -23,11 +23,11 @@ CXX_FILES = $(shell find csrc tests/native $(wildcard bench) -name '*.cpp' -o -n
 LINTED := $(wildcard python tests bench scripts)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-models bits bench bench-peers bench-check lint format stubs native asan tsan demo docs wheels release-check clean
+.PHONY: help build test test-models compare-transformers bits bench bench-peers bench-check lint format stubs native asan tsan demo docs wheels release-check clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # --- the environment: one stamp a layer, so that nothing is installed twice -------------------------------------
 
@@ -94,6 +94,14 @@ test: lint ## what CI runs: lint, types, stubs, and all tests but the slow ones
 
 test-models: build $(VENV)/dev-tools ## the tests on real models, slow ones too (downloads 340 MB the first time)
 	$(PYTEST) -m models
+
+NAMES ?=
+$(VENV)/transformers: $(VENV)/dev-tools
+	$(PIP) install "transformers>=5" torch --extra-index-url https://download.pytorch.org/whl/cpu
+	@touch $@
+
+compare-transformers: build $(VENV)/transformers ## random models of every family beside transformers, from folders (installs torch)
+	PYTHONPATH=. $(BIN)/python -m tests.models.compare_transformers $(NAMES)
 
 bits: build $(VENV)/dev-tools ## the same bits whatever the cache, chunks, batch, threads and instruction set
 	$(PYTEST) -m "not slow" -k "bits"

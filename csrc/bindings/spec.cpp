@@ -54,6 +54,7 @@ void bind_spec(py::module_& m) {
       .def_readwrite("rope_slow", &LayerSpec::rope_slow, "beta_slow of yarn, low_freq_factor of llama3")
       .def_readwrite("rope_magnitude", &LayerSpec::rope_magnitude, "cos and sin are multiplied by it")
       .def_readwrite("rope_log_magnitude", &LayerSpec::rope_log_magnitude, "and by 1 + this * ln(rope_factor)")
+      .def_readwrite("rope_whole", &LayerSpec::rope_whole, "yarn's bounds are moved out to whole frequencies")
       .def_readwrite("rotates", &LayerSpec::rotates, "False: positions are not told to this layer")
       .def_readwrite("window", &LayerSpec::window, "keys a query sees, itself included; 0 for all");
 

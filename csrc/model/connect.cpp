@@ -14,7 +14,7 @@ constexpr double TWO_PI = 6.283185307179586;
 /// What makes two layers' rotations the same.
 auto kind(const LayerSpec& l) {
   return std::make_tuple(l.rope_theta, l.rope_scaling, l.rope_factor, l.rope_n_ctx, l.rope_fast, l.rope_slow,
-                         l.rope_magnitude, l.rope_log_magnitude);
+                         l.rope_magnitude, l.rope_log_magnitude, l.rope_whole);
 }
 
 /// Which share of frequency `c` is kept as it is; the rest is divided by the factor.
@@ -23,12 +23,12 @@ double kept_share(const LayerSpec& l, int64_t n_rot, int64_t c, double frequency
     const double turns = (double)l.rope_n_ctx * frequency / TWO_PI;
     return std::clamp((turns - l.rope_slow) / (l.rope_fast - l.rope_slow), 0.0, 1.0);
   }
-  // The frequencies that make so many turns are found on whole indices, as everybody does.
   const auto index_of_turns = [&](double turns) {
     return (double)n_rot * exact_log((double)l.rope_n_ctx / (turns * TWO_PI)) / (2.0 * exact_log(l.rope_theta));
   };
-  const double low = std::max(0.0, std::floor(index_of_turns(l.rope_fast)));
-  const double high = std::min((double)n_rot - 1.0, std::ceil(index_of_turns(l.rope_slow)));
+  double low = index_of_turns(l.rope_fast), high = index_of_turns(l.rope_slow);
+  if (l.rope_whole) low = std::floor(low), high = std::ceil(high);
+  low = std::max(0.0, low), high = std::min((double)n_rot - 1.0, high);
   return 1.0 - std::clamp(((double)c - low) / std::max(0.001, high - low), 0.0, 1.0);
 }
 

@@ -51,7 +51,7 @@ void Fingerprint::add(const Spec& s) {
   for (const LayerSpec& layer : s.layers) {
     for (double x : {layer.rope_theta, (double)layer.rope_scaling, layer.rope_factor, (double)layer.rope_n_ctx,
                      layer.rope_fast, layer.rope_slow, layer.rope_magnitude, layer.rope_log_magnitude,
-                     (double)layer.rotates, (double)layer.window}) {
+                     (double)layer.rope_whole, (double)layer.rotates, (double)layer.window}) {
       number(x);
     }
   }

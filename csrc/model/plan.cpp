@@ -39,6 +39,22 @@ void require_whole_blocks(const TensorSource& source, int64_t k, const quant::Ty
                     source.name, source.offset);
 }
 
+void require_halves(const TensorSource& source, int64_t n_rows) {
+  if (source.halved_heads == 0 || (source.halved_heads > 0 && n_rows % (2 * source.halved_heads) == 0)) return;
+  throw FormatError("tensor '" + source.name + "': " + std::to_string(n_rows) + " rows are no " +
+                        std::to_string(source.halved_heads) + " heads of two halves",
+                    source.name, source.offset);
+}
+
+/// The order of rows of q or k whose heads rotate (2i, 2i + 1), from one of heads that rotate (i, i + n/2).
+void pair_halves(const TensorSource& source, std::vector<float>& v) {
+  require_halves(source, (int64_t)v.size());
+  if (source.halved_heads == 0) return;
+  const std::vector<float> halves = v;
+  const size_t n = v.size() / (size_t)source.halved_heads;
+  for (size_t i = 0; i < v.size(); ++i) v[i] = halves[i - i % n + i % n / 2 + i % 2 * (n / 2)];
+}
+
 } // namespace
 
 void Plan::matrix(const std::string& role, int64_t n_rows, int64_t k, Matrix& m) {
@@ -51,9 +67,13 @@ void Plan::matrix(const std::string& role, int64_t n_rows, int64_t k, Matrix& m)
 
 void Plan::experts(const std::string& role, int64_t n_rows, int64_t k, std::vector<Expert>& experts,
                    Matrix Expert::* member) {
+  const int64_t n = (int64_t)experts.size();
+  if (has(role + ".0")) {
+    for (int64_t e = 0; e < n; ++e) matrix(role + "." + std::to_string(e), n_rows, k, experts[(size_t)e].*member);
+    return;
+  }
   const TensorSource* source = find(role);
   if (!source) return;
-  const int64_t n = (int64_t)experts.size();
   require_shape(*source, {k, n_rows, n});
   for (int64_t e = 0; e < n; ++e) add(*source, e, n_rows, k, experts[(size_t)e].*member);
   require_bytes(*source, matrices.back().row_bytes * n_rows * n);
@@ -70,11 +90,7 @@ void Plan::add(const TensorSource& source, int64_t index, int64_t n_rows, int64_
                            ": only F32, F16 and BF16 are converted");
   }
   require_whole_blocks(source, k, stored);
-  if (source.halved_heads < 0 || (source.halved_heads > 0 && n_rows % (2 * source.halved_heads) != 0)) {
-    throw FormatError("tensor '" + source.name + "': " + std::to_string(n_rows) + " rows are no " +
-                          std::to_string(source.halved_heads) + " heads of two halves",
-                      source.name, source.offset);
-  }
+  require_halves(source, n_rows);
   m.type = stored.type;
   m.form = stored.form;
   m.n_rows = n_rows;
@@ -101,6 +117,7 @@ void Plan::vector(const std::string& role, int64_t n, std::vector<float>& v, flo
     v.resize((size_t)n);
     quant::dequantize(info.type, bytes.data(), n, v.data());
   }
+  pair_halves(*source, v);
   for (float& x : v) {
     if (source->plus != 0.0f) x += source->plus;
     if (!std::isfinite(x) && (check || least > -FLT_MAX)) {

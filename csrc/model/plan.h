@@ -34,7 +34,7 @@ class Plan {
 
   void matrix(const std::string& role, int64_t n_rows, int64_t k, Matrix& m);
 
-  /// One matrix of each expert, from a tensor that has them one behind the other.
+  /// One matrix of each expert, from a tensor that has them one behind the other, or from one each: role.0, role.1, ...
   void experts(const std::string& role, int64_t n_rows, int64_t k, std::vector<Expert>& experts,
                Matrix Expert::* member);
 

@@ -18,7 +18,8 @@ struct TensorSource {
   int32_t file = 0; // of the files given
 
   int32_t stored_type = -1; // a matrix is converted to this type of GGUF's, if not -1: only from F32, F16 and BF16
-  int64_t halved_heads = 0; // rows are so many heads that rotate (i, i + n/2), and become pairs (2i, 2i + 1); 0: as is
+  int64_t halved_heads = 0; // rows, or a vector's elements, are so many heads that rotate (i, i + n/2), and become
+                            // pairs (2i, 2i + 1); 0: as is
   float plus = 0.0f;        // is added to each element of a vector
   std::vector<float>
       values; // of a vector that is in no file; the fields above but name, shape and plus are unused then
@@ -26,7 +27,8 @@ struct TensorSource {
 
 /// Roles: "embedding", "lm_head" (absent if tied), "final_norm", "rope_factors" (optional), and for each layer
 /// "layers.3.q", ".k", ".v" or ".qkv" in one, ".o", ".gate", ".up" or ".gate_up" in one, ".down", biases of any of
-/// these as ".q_bias", and where the spec has them ".attn_norm", ".ffn_norm", ".q_norm", ".k_norm",
+/// these as ".q_bias", ".router" and ".expert_gate", ".expert_up", ".expert_down" (one tensor for all experts, or
+/// ".expert_gate.0" and so on, one each), and where the spec has them ".attn_norm", ".ffn_norm", ".q_norm", ".k_norm",
 /// ".attn_post_norm", ".ffn_post_norm".
 using TensorSources = std::map<std::string, TensorSource>;
 

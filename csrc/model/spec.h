@@ -39,6 +39,7 @@ struct LayerSpec {
   double rope_fast = 32.0, rope_slow = 1.0; // of yarn and llama3
   double rope_magnitude = 1.0;              // cos and sin are multiplied by it...
   double rope_log_magnitude = 0.0;          // ...and by 1 + this * ln(rope_factor); 0.1 for yarn
+  bool rope_whole = true;                   // yarn's bounds, `fast` and `slow`, are moved out to whole frequencies
   bool rotates = true;                      // false: positions are not told to this layer
   int64_t window = 0;                       // keys a query sees, itself included; 0 for all
 };

@@ -108,7 +108,6 @@ def load(
     checkpoint = open_checkpoint(path, allow_unused=allow_unused)
     try:
         layout = plan(checkpoint, asked, allow_unused=allow_unused)
-        checkpoint.finish(layout.spec)
         trained: int = layout.spec.n_ctx
         layout.spec.kv_bytes(kv_dtype, 1)  # ValueError if this model's cache can not be of that type
         if asked is not None and asked > trained:

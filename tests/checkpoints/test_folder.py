@@ -111,14 +111,14 @@ def test_links_are_followed_as_the_hub_cache_has_them(tmp_path: Path) -> None:
         ({"tie_word_embeddings": False}, errors.ModelFormatError, "tie_word_embeddings is false.*lm_head"),
         ({"model_type": "mamba"}, errors.UnsupportedModelError, "model_type 'mamba' .* gemma3"),
         ({"hidden_act": "gelu"}, errors.UnsupportedModelError, "hidden_act is 'gelu', .* 'silu'"),
-        ({"attention_bias": True}, errors.UnsupportedModelError, "attention_bias is true"),
-        ({"mlp_bias": True}, errors.UnsupportedModelError, "mlp_bias is true"),
+        ({"attention_bias": True}, errors.ModelFormatError, r"asks for biases, and blk\.0\.attn_q\.bias"),
+        ({"mlp_bias": True}, errors.ModelFormatError, r"asks for biases, and blk\.0\.ffn_gate\.bias"),
         ({"clip_qkv": 8.0}, errors.UnsupportedModelError, "'clip_qkv' is not applied"),
         ({"partial_rotary_factor": 0.5}, errors.UnsupportedModelError, "partial_rotary_factor is 0.5"),
         (
-            {"rope_scaling": {"type": "dynamic", "factor": 2}},
+            {"rope_scaling": {"type": "proportional", "factor": 2}},
             errors.UnsupportedModelError,
-            "rope_type 'dynamic'",
+            "rope_type 'proportional'",
         ),
         ({"rope_scaling": {"type": "linear"}}, errors.ModelFormatError, "rope_scaling.factor is missing"),
         (
@@ -209,8 +209,11 @@ def test_the_pattern_of_full_layers_may_be_a_number_or_a_list(tmp_path: Path) ->
     )
     assert bits(folder) != before
     edit(folder, layer_types=[*types[:-1], "full_attention"])
-    with pytest.raises(errors.UnsupportedModelError, match="layer_types"):
-        LLM(folder)
+    assert len(open_folder(str(folder)).translation.layers) == 7
+    with pytest.raises(errors.ModelFormatError, match="layer_types has 6 entries for 7 layers"):
+        LLM(edit(folder, layer_types=types[1:]))
+    with pytest.raises(errors.UnsupportedModelError, match="layer_types has 'chunked_attention'"):
+        LLM(edit(folder, layer_types=["chunked_attention", *types[1:]]))
 
 
 def test_scales_and_caps_of_gemma3_are_read(tmp_path: Path) -> None:
@@ -222,11 +225,13 @@ def test_scales_and_caps_of_gemma3_are_read(tmp_path: Path) -> None:
         LLM(edit(folder, attn_logit_softcapping=2.0))
 
 
-def test_a_window_of_mistral_as_wide_as_the_context_is_none(tmp_path: Path) -> None:
+def test_a_window_of_mistral_is_applied(tmp_path: Path) -> None:
     folder = edit(llama_folder(tmp_path), model_type="mistral", sliding_window=256)
     assert bits(folder) == bits(tmp_path / "model.gguf")
-    with pytest.raises(errors.UnsupportedModelError, match="sliding_window is 128"):
-        LLM(edit(folder, sliding_window=128))
+    assert bits(edit(folder, sliding_window=len(IDS))) == bits(tmp_path / "model.gguf")
+    assert bits(edit(folder, sliding_window=len(IDS) - 1)) != bits(tmp_path / "model.gguf")
+    with pytest.raises(errors.ModelFormatError, match="sliding_window is 0"):
+        LLM(edit(folder, sliding_window=0))
 
 
 @pytest.mark.parametrize(

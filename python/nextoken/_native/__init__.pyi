@@ -486,6 +486,14 @@ class LayerSpec:
     @rope_theta.setter
     def rope_theta(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
     @property
+    def rope_whole(self) -> bool:
+        """
+        yarn's bounds are moved out to whole frequencies
+        """
+
+    @rope_whole.setter
+    def rope_whole(self, arg0: bool) -> None: ...
+    @property
     def rotates(self) -> bool:
         """
         False: positions are not told to this layer

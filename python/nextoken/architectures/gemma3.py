@@ -10,8 +10,19 @@ import math
 from nextoken._native import LayerSpec, QKNorm, Spec
 from nextoken.architectures import gemma, llama, qwen3
 from nextoken.architectures.config import Config
-from nextoken.architectures.gemma2 import POST_NORMS
+from nextoken.architectures.gemma2 import POST_NORMS, hf_scale
 from nextoken.architectures.registry import register
+from nextoken.checkpoints.hf_config import HARMLESS, ConfigJson
+from nextoken.checkpoints.hf_positions import pattern_of, positions_by_type, types_of_layers
+from nextoken.checkpoints.hf_translation import (
+    LLAMA_TENSORS,
+    QK_NORMS,
+    SANDWICH_NORMS,
+    Translation,
+    biases,
+    folder,
+    sizes,
+)
 
 ROLES = qwen3.ROLES | POST_NORMS
 LAYERS_OF_27B = 62
@@ -33,3 +44,39 @@ def spec(config: Config) -> Spec:
     local.window = config.integer("attention.sliding_window", lo=1)
     s.layers = [s.layers[0] if (i + 1) % every == 0 else local for i in range(s.n_layers)]
     return s
+
+
+@folder("gemma3_text")
+def hf(config: ConfigJson) -> Translation:
+    t = Translation("gemma3", LLAMA_TENSORS | QK_NORMS | SANDWICH_NORMS, norm_plus=1.0)
+    sizes(config, t, n_ctx=131072, n_kv_heads=4, head_dim=256, tied=True)
+    biases(config, t)
+    hf_scale(config, t)
+    if config.has("final_logit_softcapping"):
+        t.put("final_logit_softcapping", config.number("final_logit_softcapping"), "final_logit_softcapping")
+    config.only("attn_logit_softcapping", (None,), None)  # transformers keeps it and does not apply it
+    every = config.integer("sliding_window_pattern", config.integer("_sliding_window_pattern", 6))
+    types = types_of_layers(config, t, pattern_of(t, full_every=every))
+    positions_by_type(config, t, types, full=1e6, local=1e4, old_local="rope_local_base_freq")
+    t.put("attention.sliding_window", max(1, *(layer.window for layer in t.layers)), "sliding_window")
+    return t
+
+
+@folder("gemma3")
+def hf_with_vision(config: ConfigJson) -> Translation:
+    """The text half of a model that also sees; its images are out of reach here."""
+    text = config.part("text_config")
+    t = hf(text)
+    text.require_all_read(HARMLESS)
+    for key in (
+        "vision_config",
+        "boi_token_index",
+        "eoi_token_index",
+        "image_token_index",
+        "mm_tokens_per_image",
+    ):
+        config.has(key)
+    config.has("tie_word_embeddings")
+    t.prefixes = ("", "language_model.", "model.language_model.")
+    t.unused += ("vision_tower.", "multi_modal_projector.")
+    return t

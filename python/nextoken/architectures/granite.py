@@ -9,6 +9,9 @@ from nextoken._native import Spec
 from nextoken.architectures import llama
 from nextoken.architectures.config import Config
 from nextoken.architectures.registry import register
+from nextoken.checkpoints.hf_config import ConfigJson
+from nextoken.checkpoints.hf_positions import same_positions
+from nextoken.checkpoints.hf_translation import Translation, biases, folder, positive, sizes
 
 HARMLESS = llama.HARMLESS - {"rope.scaling.finetuned"}
 
@@ -25,3 +28,26 @@ def spec(config: Config) -> Spec:
         layer.rotates = False
         s.layers = [layer] * s.n_layers
     return s
+
+
+@folder("granite")
+def hf(config: ConfigJson) -> Translation:
+    t = Translation("granite")
+    sizes(config, t)
+    biases(config, t, mlp=True)
+    hf_multipliers(config, t)
+    same_positions(config, t)
+    t.pair_heads()
+    return t
+
+
+def hf_multipliers(config: ConfigJson, t: Translation) -> None:
+    """The four of this family."""
+    config.only("hidden_act", ("silu",), "silu")
+    for name, key in (
+        ("embedding_scale", "embedding_multiplier"),
+        ("residual_scale", "residual_multiplier"),
+        ("attention.scale", "attention_multiplier"),
+        ("logit_scale", "logits_scaling"),
+    ):
+        t.put(name, positive(config, key, 1.0), key)

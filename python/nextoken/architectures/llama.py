@@ -10,6 +10,11 @@ import math
 from nextoken._native import ExpertSpec, Gate, LayerSpec, RopePairs, RopeScaling, Spec
 from nextoken.architectures.config import Config
 from nextoken.architectures.registry import register
+from nextoken.checkpoints.hf_config import ConfigJson
+from nextoken.checkpoints.hf_positions import same_positions
+from nextoken.checkpoints.hf_translation import EXPERTS as HF_EXPERTS
+from nextoken.checkpoints.hf_translation import LLAMA_TENSORS, Translation, biases, folder, sizes
+from nextoken.checkpoints.hf_translation import experts as hf_experts
 
 ROLES = {
     "embedding": "token_embd.weight",
@@ -100,3 +105,62 @@ def experts(config: Config, ffn_size: int) -> ExpertSpec:
     result.ffn_size = ffn_size
     result.normalized = True
     return result
+
+
+@folder("llama")
+def hf_llama(config: ConfigJson) -> Translation:
+    """Llama 1 to 3."""
+    t = Translation("llama")
+    sizes(config, t)
+    biases(config, t, mlp=True)
+    config.only("hidden_act", ("silu",), "silu")
+    same_positions(config, t)
+    t.pair_heads()
+    return t
+
+
+@folder("mistral")
+def hf_mistral(config: ConfigJson) -> Translation:
+    """One window for all layers. arXiv:2310.06825"""
+    t = Translation("llama")
+    sizes(config, t, n_ctx=131072, n_kv_heads=8)
+    config.only("attention_bias", (False,), False)
+    config.only("hidden_act", ("silu",), "silu")
+    same_positions(config, t, window=hf_window(config, 4096))
+    t.pair_heads()
+    return t
+
+
+@folder("mixtral")
+def hf_mixtral(config: ConfigJson) -> Translation:
+    """Mistral with experts. arXiv:2401.04088"""
+    t = Translation("llama", MIXTRAL_TENSORS)
+    sizes(config, t, n_ctx=131072, eps=1e-5, n_kv_heads=8)
+    config.only("attention_bias", (False,), False)
+    config.only("hidden_act", ("silu",), "silu")
+    hf_experts(config, t, "num_local_experts", normalized=True)
+    same_positions(config, t, theta=1e6, window=hf_window(config, None))
+    t.pair_heads()
+    return t
+
+
+def hf_window(config: ConfigJson, default: int | None) -> int | None:
+    """`sliding_window`, None for none."""
+    if config.is_null("sliding_window") or (default is None and not config.has("sliding_window")):
+        return None
+    window = config.integer("sliding_window", default)
+    if window < 1:
+        raise config.error("sliding_window", f"is {window}, at least 1 was expected")
+    return window
+
+
+MIXTRAL_TENSORS = (
+    LLAMA_TENSORS
+    | HF_EXPERTS
+    | {
+        "model.layers.{i}.block_sparse_moe.gate.weight": "blk.{i}.ffn_gate_inp.weight",
+        "model.layers.{i}.block_sparse_moe.experts.{e}.w1.weight": "blk.{i}.ffn_gate.{e}.weight",
+        "model.layers.{i}.block_sparse_moe.experts.{e}.w3.weight": "blk.{i}.ffn_up.{e}.weight",
+        "model.layers.{i}.block_sparse_moe.experts.{e}.w2.weight": "blk.{i}.ffn_down.{e}.weight",
+    }
+)

@@ -10,6 +10,17 @@ from nextoken.architectures import llama, qwen3
 from nextoken.architectures.config import Config
 from nextoken.architectures.gemma2 import POST_NORMS
 from nextoken.architectures.registry import register
+from nextoken.checkpoints.hf_config import ConfigJson
+from nextoken.checkpoints.hf_positions import pattern_of, positions_by_type, same_positions, types_of_layers
+from nextoken.checkpoints.hf_translation import (
+    LLAMA_TENSORS,
+    QK_NORMS,
+    SANDWICH_NORMS,
+    Translation,
+    biases,
+    folder,
+    sizes,
+)
 
 PRE_NORMS = ("attn_norm", "ffn_norm")
 ROLES = {role: name for role, name in (qwen3.ROLES | POST_NORMS).items() if role not in PRE_NORMS}
@@ -31,3 +42,24 @@ def spec(config: Config) -> Spec:
         local.window = window
         s.layers = [s.layers[0] if (i + 1) % every == 0 else local for i in range(s.n_layers)]
     return s
+
+
+@folder("olmo2")
+def hf(config: ConfigJson) -> Translation:
+    t = Translation("olmo2", LLAMA_TENSORS | QK_NORMS | SANDWICH_NORMS)
+    sizes(config, t, eps=1e-5)
+    biases(config, t)
+    config.only("hidden_act", ("silu",), "silu")
+    same_positions(config, t)
+    return t
+
+
+@folder("olmo3")
+def hf_olmo3(config: ConfigJson) -> Translation:
+    t = Translation("olmo2", LLAMA_TENSORS | QK_NORMS | SANDWICH_NORMS)
+    sizes(config, t, eps=1e-5)
+    biases(config, t)
+    config.only("hidden_act", ("silu",), "silu")
+    types = types_of_layers(config, t, pattern_of(t, full_every=EVERY))
+    positions_by_type(config, t, types, full=5e5, local=5e5, old_local=None)
+    return t

@@ -6,6 +6,18 @@ from nextoken._native import QKNorm, RopePairs, Spec
 from nextoken.architectures import llama, qwen3
 from nextoken.architectures.config import Config
 from nextoken.architectures.registry import register
+from nextoken.checkpoints.hf_config import ConfigJson
+from nextoken.checkpoints.hf_positions import same_positions
+from nextoken.checkpoints.hf_translation import (
+    EXPERTS,
+    LLAMA_TENSORS,
+    QK_NORMS,
+    Translation,
+    biases,
+    folder,
+    sizes,
+)
+from nextoken.checkpoints.hf_translation import experts as hf_experts
 
 
 @register("olmoe", roles=qwen3.ROLES | llama.EXPERTS, optional=llama.OPTIONAL, harmless=llama.HARMLESS)
@@ -17,3 +29,15 @@ def spec(config: Config) -> Spec:
     experts.normalized = False
     s.experts = experts
     return s
+
+
+@folder("olmoe")
+def hf(config: ConfigJson) -> Translation:
+    t = Translation("olmoe", LLAMA_TENSORS | QK_NORMS | EXPERTS)
+    sizes(config, t, n_ctx=4096, eps=1e-5)
+    biases(config, t)
+    config.only("clip_qkv", (None,), None)
+    config.only("hidden_act", ("silu",), "silu")
+    hf_experts(config, t, "num_experts")
+    same_positions(config, t)
+    return t

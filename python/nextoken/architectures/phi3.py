@@ -10,6 +10,9 @@ from nextoken._native import RopePairs, Spec
 from nextoken.architectures import llama
 from nextoken.architectures.config import Config
 from nextoken.architectures.registry import register
+from nextoken.checkpoints.hf_config import ConfigJson
+from nextoken.checkpoints.hf_positions import same_positions
+from nextoken.checkpoints.hf_translation import LLAMA_TENSORS, Translation, folder, sizes
 
 ROLES = {role: name for role, name in llama.ROLES.items() if role not in ("q", "k", "v", "gate", "up")} | {
     "qkv": "blk.{i}.attn_qkv.weight",
@@ -33,3 +36,25 @@ def spec(config: Config) -> Spec:
         layer.rope_magnitude = config.positive("rope.scaling.attn_factor", default=1.0)
     s.layers = [layer] * s.n_layers
     return s
+
+
+@folder("phi3")
+def hf(config: ConfigJson) -> Translation:
+    """Positions are scaled by LongRoPE or not at all."""
+    t = Translation("phi3", HF_TENSORS)
+    sizes(config, t, n_ctx=4096, eps=1e-5)
+    config.only("attention_bias", (False,), False)
+    config.only("hidden_act", ("silu",), "silu")
+    config.has("original_max_position_embeddings")
+    same_positions(config, t, window=llama.hf_window(config, None), partial=True)
+    return t
+
+
+HF_TENSORS = {
+    name: gguf for name, gguf in LLAMA_TENSORS.items() if "self_attn" not in name and ".mlp." not in name
+} | {
+    "model.layers.{i}.self_attn.qkv_proj.weight": "blk.{i}.attn_qkv.weight",
+    "model.layers.{i}.self_attn.o_proj.weight": "blk.{i}.attn_output.weight",
+    "model.layers.{i}.mlp.gate_up_proj.weight": "blk.{i}.ffn_up.weight",
+    "model.layers.{i}.mlp.down_proj.weight": "blk.{i}.ffn_down.weight",
+}

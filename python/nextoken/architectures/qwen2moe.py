@@ -6,6 +6,17 @@ from nextoken._native import Spec
 from nextoken.architectures import llama, qwen2
 from nextoken.architectures.config import Config
 from nextoken.architectures.registry import register
+from nextoken.checkpoints.hf_config import ConfigJson
+from nextoken.checkpoints.hf_positions import FULL, SLIDING, windows_of_qwen
+from nextoken.checkpoints.hf_translation import (
+    EXPERTS,
+    LLAMA_TENSORS,
+    QKV_BIASES,
+    Translation,
+    experts,
+    folder,
+    sizes,
+)
 
 ROLES = (
     llama.ROLES
@@ -20,7 +31,7 @@ ROLES = (
 )
 
 
-@register("qwen2moe", roles=ROLES, optional=qwen2.OPTIONAL, harmless=llama.HARMLESS)
+@register("qwen2moe", roles=ROLES, optional=llama.OPTIONAL, harmless=llama.HARMLESS)
 def spec(config: Config) -> Spec:
     s = qwen2.spec(config)
     experts = llama.experts(config, config.integer("expert_feed_forward_length", lo=1))
@@ -28,3 +39,31 @@ def spec(config: Config) -> Spec:
     experts.normalized = False
     s.experts = experts
     return s
+
+
+@folder("qwen2_moe")
+def hf(config: ConfigJson) -> Translation:
+    t = Translation("qwen2moe", LLAMA_TENSORS | EXPERTS | SHARED_TENSORS)
+    sizes(config, t, n_ctx=32768, n_kv_heads=16)
+    if config.flag("qkv_bias", True):
+        t.add_biases(QKV_BIASES)
+    config.only("hidden_act", ("silu",), "silu")
+    experts(config, t, "num_experts")
+    for name, key in (
+        ("expert_feed_forward_length", "moe_intermediate_size"),
+        ("expert_shared_feed_forward_length", "shared_expert_intermediate_size"),
+    ):
+        t.put(name, config.integer(key), key)
+    first = config.integer("max_window_layers", 28)
+    windows_of_qwen(
+        config, t, [SLIDING if i % 2 == 0 and i < first else FULL for i in range(t.hparams["block_count"])]
+    )
+    return t
+
+
+SHARED_TENSORS = {
+    "model.layers.{i}.mlp.shared_expert_gate.weight": "blk.{i}.ffn_gate_inp_shexp.weight",
+    "model.layers.{i}.mlp.shared_expert.gate_proj.weight": "blk.{i}.ffn_gate_shexp.weight",
+    "model.layers.{i}.mlp.shared_expert.up_proj.weight": "blk.{i}.ffn_up_shexp.weight",
+    "model.layers.{i}.mlp.shared_expert.down_proj.weight": "blk.{i}.ffn_down_shexp.weight",
+}

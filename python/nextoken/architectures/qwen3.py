@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from nextoken._native import QKNorm, RopePairs, Spec
-from nextoken.architectures import llama
+from nextoken.architectures import llama, qwen2
 from nextoken.architectures.config import Config
 from nextoken.architectures.registry import register
+from nextoken.checkpoints.hf_config import ConfigJson
+from nextoken.checkpoints.hf_positions import windows_of_qwen
+from nextoken.checkpoints.hf_translation import LLAMA_TENSORS, QK_NORMS, Translation, biases, folder, sizes
 
 ROLES = (
     llama.ROLES
@@ -20,3 +23,13 @@ def spec(config: Config) -> Spec:
     s.rope_pairs = RopePairs.halves
     s.qk_norm = QKNorm.per_head
     return s
+
+
+@folder("qwen3")
+def hf(config: ConfigJson) -> Translation:
+    t = Translation("qwen3", LLAMA_TENSORS | QK_NORMS)
+    sizes(config, t, n_ctx=32768, n_kv_heads=32, head_dim=128)
+    biases(config, t)
+    config.only("hidden_act", ("silu",), "silu")
+    windows_of_qwen(config, t, qwen2.upper_layers(config, t))
+    return t

@@ -51,6 +51,13 @@ FUSED = {
 ONE = frozenset(("gate", "up", "down", "gate_up", "gate_bias", "up_bias", "down_bias"))
 MIXTURE = frozenset(("router", "expert_gate", "expert_up", "expert_down"))
 
+# Where experts are tensors of their own, in folders and old files.
+PARTS_OF_EXPERTS = {
+    "expert_gate": "blk.{i}.ffn_gate.{e}.weight",
+    "expert_up": "blk.{i}.ffn_up.{e}.weight",
+    "expert_down": "blk.{i}.ffn_down.{e}.weight",
+}
+
 _families: dict[str, Family] = {}
 log = logging.getLogger("nextoken")
 
@@ -90,6 +97,7 @@ def plan(checkpoint: GGUFCheckpoint, n_ctx: int | None = None, *, allow_unused: 
     family = _families[name]
     config = Config(checkpoint, n_ctx)
     spec = family.spec(config)
+    checkpoint.finish(spec, config.n_ctx(spec.n_ctx))
     config.validate(spec)
     tokens = "tokenizer.ggml.tokens"
     if tokens in checkpoint.metadata and checkpoint.metadata.length(tokens) > spec.vocab_size:
@@ -152,6 +160,17 @@ def _roles(family: Family, spec: Spec, tensors: Mapping[str, object]) -> dict[st
                 roles[f"layers.{i}.{role}"] = template.format(i=i)
                 for part in parts:
                     del roles[f"layers.{i}.{part}"]
+    for role, part in (PARTS_OF_EXPERTS if spec.experts.n_experts else {}).items():
+        for i in range(n_layers):
+            first = part.format(i=i, e=0)
+            if (
+                f"layers.{i}.{role}" in roles
+                and first in tensors
+                and roles[f"layers.{i}.{role}"] not in tensors
+            ):
+                del roles[f"layers.{i}.{role}"]
+                for e in range(spec.experts.n_experts):
+                    roles[f"layers.{i}.{role}.{e}"] = part.format(i=i, e=e)
     optional = {role: role.rpartition(".")[2] in family.optional for role in roles}
     return {role: name for role, name in roles.items() if name in tensors or not optional[role]}
 

@@ -6,6 +6,16 @@ from nextoken._native import Spec
 from nextoken.architectures import llama
 from nextoken.architectures.config import Config
 from nextoken.architectures.registry import register
+from nextoken.checkpoints.hf_config import ConfigJson
+from nextoken.checkpoints.hf_positions import (
+    FULL,
+    SLIDING,
+    copy,
+    same_positions,
+    sliding_window,
+    types_of_layers,
+)
+from nextoken.checkpoints.hf_translation import Translation, biases, folder, sizes
 
 EVERY = 4  # files do not say it
 
@@ -17,3 +27,32 @@ def spec(config: Config) -> Spec:
     silent.rotates = False
     s.layers = [silent if (i + 1) % EVERY == 0 else s.layers[0] for i in range(s.n_layers)]
     return s
+
+
+@folder("smollm3")
+def hf(config: ConfigJson) -> Translation:
+    t = Translation("smollm3")
+    sizes(config, t, n_ctx=32768, n_kv_heads=4, tied=True)
+    biases(config, t, mlp=True)
+    config.only("hidden_act", ("silu",), "silu")
+    layer = same_positions(config, t, theta=2e6)
+    n_layers: int = t.hparams["block_count"]
+    every = config.integer("no_rope_layer_interval", EVERY)
+    rotates = [every < 1 or (i + 1) % every != 0 for i in range(n_layers)]
+    if config.has("no_rope_layers"):  # which are marked by 0
+        marks = config.items("no_rope_layers")
+        if len(marks) < n_layers or not all(type(mark) is int and mark in (0, 1) for mark in marks):
+            raise config.error("no_rope_layers", f"is no list of 0 and 1 for {n_layers} layers")
+        rotates = [mark == 1 for mark in marks[:n_layers]]
+    used = config.flag("use_sliding_window", False) and config.has("sliding_window")
+    types = types_of_layers(config, t, [SLIDING if used and not turns else FULL for turns in rotates])
+    window = sliding_window(config, types) if used else 0
+    config.has("sliding_window")
+    layers = []
+    for kind, turns in zip(types, rotates, strict=True):
+        layers.append(copy(layer))
+        layers[-1].rotates = turns
+        layers[-1].window = window if kind == SLIDING else 0
+    t.layers = layers
+    t.pair_heads()
+    return t

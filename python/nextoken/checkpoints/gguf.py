@@ -84,8 +84,8 @@ class GGUFCheckpoint:
         """Give the file descriptor back; metadata and tensor table stay. Twice does nothing."""
         self.native.close()
 
-    def finish(self, spec: _native.Spec) -> None:
-        """Put into the spec what the architecture can not know of this kind of checkpoint."""
+    def finish(self, spec: _native.Spec, n_ctx: int) -> None:
+        """Put into the spec what the architecture can not know of this kind of checkpoint, loaded for `n_ctx`."""
 
     def tokenizer_builder(self) -> Callable[[], Tokenizer]:
         """What builds the tokenizer, and holds no more of this than that takes."""

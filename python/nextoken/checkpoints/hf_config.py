@@ -19,8 +19,9 @@ HARMLESS = frozenset({
     "cache_implementation", "chunk_size_feed_forward", "decoder_start_token_id", "dtype", "embd_pdrop",
     "eos_token_id", "finetuning_task", "forced_eos_token_id", "id2label", "initializer_range", "label2id",
     "model_type", "output_attentions", "output_hidden_states", "pad_token_id", "prefix", "pretraining_tp",
-    "problem_type", "resid_pdrop", "return_dict", "sep_token_id", "tokenizer_class", "torch_dtype",
-    "transformers_version", "unsloth_version", "use_cache", "use_return_dict",
+    "output_router_logits", "problem_type", "resid_pdrop", "return_dict", "router_aux_loss_coef", "router_jitter_noise",
+    "sep_token_id", "tokenizer_class", "torch_dtype", "transformers_version", "unsloth_version", "use_cache",
+    "use_return_dict",
 })  # fmt: skip
 
 
@@ -40,6 +41,11 @@ class ConfigJson:
         """Whether the key is there with a value; null says nothing."""
         self._read.add(key)
         return self._values.get(key) is not None
+
+    def is_null(self, key: str) -> bool:
+        """Whether the key is there and says null, which for some keys is not the default."""
+        self._read.add(key)
+        return key in self._values and self._values[key] is None
 
     def integer(self, key: str, default: int | None = None) -> int:
         value = self._get(key, default)
@@ -65,9 +71,15 @@ class ConfigJson:
             raise self.error(key, f"is {_shown(value)}, a string was expected")
         return value
 
-    def texts(self, key: str) -> list[str]:
+    def items(self, key: str) -> list[Any]:
         value = self._get(key, None)
-        if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+        if not isinstance(value, list):
+            raise self.error(key, f"is {_shown(value)}, a list was expected")
+        return value
+
+    def texts(self, key: str) -> list[str]:
+        value = self.items(key)
+        if not all(isinstance(v, str) for v in value):
             raise self.error(key, f"is {_shown(value)}, a list of strings was expected")
         return value
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from nextoken import _native
 from nextoken.checkpoints import safetensors
 from nextoken.checkpoints.gguf import GGUFCheckpoint, Metadata, shortened
-from nextoken.checkpoints.hf_families import Translation, translate
+from nextoken.checkpoints.hf_translation import Translation, translate
 from nextoken.checkpoints.json_file import read_json
 from nextoken.checkpoints.tensors import FLOATS, TensorInfo
 from nextoken.errors import ModelFormatError, UnsupportedModelError
@@ -29,6 +29,7 @@ PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "consolidated.00
 TYPES = {"F32": FLOATS["f32"], "F16": FLOATS["f16"], "BF16": FLOATS["bf16"]}
 MOST_CONFIG_BYTES = 16 << 20
 MOST_SHARDS = 4096
+NUMBER = r"(?<=\.)(?:0|[1-9][0-9]{0,5})(?=\.)"  # of a layer, and behind it of an expert
 
 
 class FolderCheckpoint(GGUFCheckpoint):
@@ -53,9 +54,8 @@ class FolderCheckpoint(GGUFCheckpoint):
         for file in self.files:
             file.close()
 
-    def finish(self, spec: _native.Spec) -> None:
-        if self.translation.attention_scale is not None:
-            spec.attention_scale = self.translation.attention_scale
+    def finish(self, spec: _native.Spec, n_ctx: int) -> None:
+        self.translation.finish(spec, n_ctx)
 
     def tokenizer_builder(self) -> Callable[[], Tokenizer]:
         folder, vocab_size = os.path.dirname(self.path), self.translation.hparams["vocab_size"]
@@ -94,7 +94,7 @@ class FolderCheckpoint(GGUFCheckpoint):
                 raise UnsupportedModelError(
                     f"{self.paths[index]}: tensor {shortened(name)} is {stored.dtype}; BF16, F16 and F32 are read"
                 )
-            last = gguf_name.removesuffix(".weight").rsplit(".", 1)[-1]
+            last = gguf_name.rpartition(".")[0].rpartition(".")[2]
             found[gguf_name] = TensorInfo(
                 name,
                 stored.shape[::-1],
@@ -106,6 +106,10 @@ class FolderCheckpoint(GGUFCheckpoint):
                 halved_heads=t.halved_heads.get(last, 0),
                 plus=t.norm_plus if last.endswith("norm") else 0.0,
             )
+        for i in range(t.hparams["block_count"] if t.required else 0):
+            for template in t.required:
+                if template.format(i=i) not in found:
+                    raise self.error("config.json", f"asks for biases, and {template.format(i=i)} is missing")
         if t.tied:
             found.pop("output.weight", None)
         elif "output.weight" not in found:
@@ -149,16 +153,16 @@ class TranslatedMetadata(Metadata):
 
 def translated_name(name: str, t: Translation) -> str | None:
     """GGUF's name of a tensor, None for an unknown one."""
+    numbers = re.findall(NUMBER, name)
+    for mark in ("{i}", "{e}"):
+        name = re.sub(NUMBER, mark, name, count=1)
     for prefix in t.prefixes:
         if not name.startswith(prefix):
             continue
-        layer = re.search(r"\.(0|[1-9][0-9]{0,5})\.", name)
         template = name[len(prefix) :]
-        if layer:
-            template = template.replace(layer[0], ".{i}.", 1)
         for candidate in (template, "model." + template if prefix else template):
             if candidate in t.tensors:
-                return t.tensors[candidate].format(i=layer[1] if layer else "")
+                return t.tensors[candidate].format(**dict(zip("ie", numbers, strict=False)))
     return None
 
 

@@ -1,0 +1,208 @@
+"""How the config.json and the tensors of a Hugging Face folder say what a GGUF file says.
+
+Each family has a function from config.json to a `Translation`, beside its spec in `architectures`; the architectures
+then read either kind of checkpoint. Defaults are those of transformers' configuration classes, which leave out of
+config.json what equals them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from nextoken import _native
+from nextoken.checkpoints.hf_config import HARMLESS, ConfigJson
+from nextoken.errors import UnsupportedModelError
+
+Folder = Callable[[ConfigJson], "Translation"]
+SpecChange = Callable[[_native.Spec, int], None]  # (spec, n_ctx)
+
+LLAMA_TENSORS = {
+    "model.embed_tokens.weight": "token_embd.weight",
+    "model.norm.weight": "output_norm.weight",
+    "lm_head.weight": "output.weight",
+    "model.layers.{i}.input_layernorm.weight": "blk.{i}.attn_norm.weight",
+    "model.layers.{i}.self_attn.q_proj.weight": "blk.{i}.attn_q.weight",
+    "model.layers.{i}.self_attn.k_proj.weight": "blk.{i}.attn_k.weight",
+    "model.layers.{i}.self_attn.v_proj.weight": "blk.{i}.attn_v.weight",
+    "model.layers.{i}.self_attn.o_proj.weight": "blk.{i}.attn_output.weight",
+    "model.layers.{i}.post_attention_layernorm.weight": "blk.{i}.ffn_norm.weight",
+    "model.layers.{i}.mlp.gate_proj.weight": "blk.{i}.ffn_gate.weight",
+    "model.layers.{i}.mlp.up_proj.weight": "blk.{i}.ffn_up.weight",
+    "model.layers.{i}.mlp.down_proj.weight": "blk.{i}.ffn_down.weight",
+}
+QK_NORMS = {
+    "model.layers.{i}.self_attn.q_norm.weight": "blk.{i}.attn_q_norm.weight",
+    "model.layers.{i}.self_attn.k_norm.weight": "blk.{i}.attn_k_norm.weight",
+}
+SANDWICH_NORMS = {
+    "model.layers.{i}.post_attention_layernorm.weight": "blk.{i}.post_attention_norm.weight",
+    "model.layers.{i}.pre_feedforward_layernorm.weight": "blk.{i}.ffn_norm.weight",
+    "model.layers.{i}.post_feedforward_layernorm.weight": "blk.{i}.post_ffw_norm.weight",
+}
+EXPERTS = {
+    "model.layers.{i}.mlp.gate.weight": "blk.{i}.ffn_gate_inp.weight",
+    "model.layers.{i}.mlp.experts.{e}.gate_proj.weight": "blk.{i}.ffn_gate.{e}.weight",
+    "model.layers.{i}.mlp.experts.{e}.up_proj.weight": "blk.{i}.ffn_up.{e}.weight",
+    "model.layers.{i}.mlp.experts.{e}.down_proj.weight": "blk.{i}.ffn_down.{e}.weight",
+}
+QKV_BIASES = {
+    "model.layers.{i}.self_attn.q_proj.bias": "blk.{i}.attn_q.bias",
+    "model.layers.{i}.self_attn.k_proj.bias": "blk.{i}.attn_k.bias",
+    "model.layers.{i}.self_attn.v_proj.bias": "blk.{i}.attn_v.bias",
+}
+ATTENTION_BIASES = QKV_BIASES | {"model.layers.{i}.self_attn.o_proj.bias": "blk.{i}.attn_output.bias"}
+MLP_BIASES = {
+    "model.layers.{i}.mlp.gate_proj.bias": "blk.{i}.ffn_gate.bias",
+    "model.layers.{i}.mlp.up_proj.bias": "blk.{i}.ffn_up.bias",
+    "model.layers.{i}.mlp.down_proj.bias": "blk.{i}.ffn_down.bias",
+}
+ROTARY_TABLES = "rotary_emb.inv_freq"  # old folders keep a table that follows from rope_theta
+
+
+@dataclass
+class Translation:
+    """What a folder says, in the words of GGUF."""
+
+    architecture: str
+    tensors: Mapping[str, str] = field(default_factory=lambda: LLAMA_TENSORS)
+    """The folder's name to GGUF's, {i} standing for the layer and {e} for the expert."""
+    hparams: dict[str, Any] = field(default_factory=dict)  # without "<architecture>."
+    origins: dict[str, str] = field(default_factory=dict)  # of hparams: the key in config.json
+    prefixes: tuple[str, ...] = ("",)  # the folder's names stand behind one of these
+    unused: tuple[str, ...] = (ROTARY_TABLES,)  # names, or parts of them, that play no part in the text model
+    required: tuple[str, ...] = ()  # GGUF's names that the family may lack, and this config.json does not
+    halved_heads: Mapping[str, int] = field(default_factory=dict)  # by GGUF's last name, see TensorInfo
+    norm_plus: float = 0.0  # is added to weights of norms
+    tied: bool = False
+    rope_divisors: tuple[float, ...] = ()
+    layers: list[_native.LayerSpec] = field(default_factory=list)  # if not empty, these are the spec's
+    changes: list[SpecChange] = field(default_factory=list)  # of what GGUF has no words for
+
+    def put(self, name: str, value: Any, origin: str) -> None:
+        self.hparams[name] = value
+        self.origins[name] = origin
+
+    def add_biases(self, biases: Mapping[str, str]) -> None:
+        """Vectors that are added, and have to be there."""
+        self.tensors = {**self.tensors, **biases}
+        self.required += tuple(biases.values())
+
+    def pair_heads(self) -> None:
+        """Rows of q and k are halves that rotate together here, and pairs in GGUF."""
+        self.halved_heads = {
+            "attn_q": self.hparams["attention.head_count"],
+            "attn_k": self.hparams["attention.head_count_kv"],
+        }
+
+    def finish(self, spec: _native.Spec, n_ctx: int) -> None:
+        if self.layers:
+            spec.layers = self.layers
+        for change in self.changes:
+            change(spec, n_ctx)
+
+
+_folders: dict[str, Folder] = {}
+
+
+def folder(*model_types: str) -> Callable[[Folder], Folder]:
+    """Declare the function that reads config.json where it names one of `model_types`."""
+
+    def add(function: Folder) -> Folder:
+        _folders.update(dict.fromkeys(model_types, function))
+        return function
+
+    return add
+
+
+def model_types() -> list[str]:
+    """What config.json may name."""
+    return sorted(_folders)
+
+
+def translate(values: Mapping[str, Any], path: str, *, allow_unused: bool = False) -> Translation:
+    """What config.json says, for the family it names.
+
+    Raises UnsupportedModelError for an unknown model_type and (without `allow_unused`) for a key that may change the
+    arithmetic and is not applied; ModelFormatError, naming the key, for values that are missing or of another type.
+    """
+    config = ConfigJson(values, path, allow_unused=allow_unused)
+    kind = config.text("model_type")
+    if kind not in _folders:
+        raise UnsupportedModelError(
+            f"{path}: model_type {kind[:64]!a} is not supported as a folder; these are: {', '.join(model_types())}"
+        )
+    config.only("quantization_config", (None,), None)
+    translation = _folders[kind](config)
+    config.require_all_read(HARMLESS)
+    return translation
+
+
+def sizes(
+    config: ConfigJson,
+    t: Translation,
+    *,
+    n_ctx: int = 2048,
+    eps: float = 1e-6,
+    n_kv_heads: int | None = None,
+    head_dim: int | None = None,
+    tied: bool = False,
+) -> None:
+    """The hyper-parameters every family has; the defaults are the family's."""
+    n_heads = config.integer("num_attention_heads")
+    hidden = config.integer("hidden_size")
+    if n_heads < 1:
+        raise config.error("num_attention_heads", f"is {n_heads}, at least 1 was expected")
+    default = n_heads if n_kv_heads is None or config.is_null("num_key_value_heads") else n_kv_heads
+    n_kv_heads = config.integer("num_key_value_heads", default)
+    width = hidden // n_heads if head_dim is None or config.is_null("head_dim") else head_dim
+    head_dim = config.integer("head_dim", width)
+    for name, value, origin in (
+        ("context_length", config.integer("max_position_embeddings", n_ctx), "max_position_embeddings"),
+        ("embedding_length", hidden, "hidden_size"),
+        ("feed_forward_length", config.integer("intermediate_size"), "intermediate_size"),
+        ("block_count", config.integer("num_hidden_layers"), "num_hidden_layers"),
+        ("attention.head_count", n_heads, "num_attention_heads"),
+        ("attention.head_count_kv", n_kv_heads, "num_key_value_heads"),
+        ("attention.key_length", head_dim, "head_dim"),
+        ("attention.value_length", head_dim, "head_dim"),
+        ("rope.dimension_count", head_dim, "head_dim"),
+        ("attention.layer_norm_rms_epsilon", config.number("rms_norm_eps", eps), "rms_norm_eps"),
+        ("vocab_size", config.integer("vocab_size"), "vocab_size"),
+    ):
+        t.put(name, value, origin)
+    t.tied = config.flag("tie_word_embeddings", tied)
+
+
+def biases(config: ConfigJson, t: Translation, *, mlp: bool = False) -> None:
+    """Biases of attention, and with `mlp` of the feed-forward, where config.json asks for them."""
+    if config.flag("attention_bias", False):
+        t.add_biases(ATTENTION_BIASES)
+    if mlp and config.flag("mlp_bias", False):
+        t.add_biases(MLP_BIASES)
+
+
+def experts(config: ConfigJson, t: Translation, count: str, *, normalized: bool | None = None) -> None:
+    """A mixture of experts in every layer; `count` is the key that says how many there are."""
+    t.put("expert_count", config.integer(count), count)
+    t.put("expert_used_count", config.integer("num_experts_per_tok"), "num_experts_per_tok")
+    config.only("decoder_sparse_step", (1,), 1)
+    config.only("mlp_only_layers", ([], None), None)
+    if normalized is None:
+        normalized = config.flag("norm_topk_prob", False)
+
+    def normalize(spec: _native.Spec, _n_ctx: int) -> None:
+        changed = spec.experts
+        changed.normalized = normalized
+        spec.experts = changed
+
+    t.changes.append(normalize)
+
+
+def positive(config: ConfigJson, key: str, default: float | None = None) -> float:
+    """A number above zero."""
+    value = config.number(key, default)
+    if value <= 0.0:
+        raise config.error(key, f"is {value}, a number above zero was expected")
+    return value
