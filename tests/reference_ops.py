@@ -5,6 +5,7 @@ Tolerances count roundings: each is wrong by at most EPS relative to the number 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,12 @@ def rms_norm(x: Array, weight: Array, eps: float) -> Array:
     return x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + np.float32(eps)) * weight
 
 
+def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> Array:
+    x = x.astype(np.float64)
+    d = x - x.mean(axis=-1, keepdims=True)
+    return d / np.sqrt(np.mean(d * d, axis=-1, keepdims=True) + np.float32(eps)) * weight + bias
+
+
 def rope(x: Array, positions: Array, theta: float, n_rot: int, pairs: str) -> Array:
     angles = positions[:, None, None] * theta ** (-2.0 * np.arange(n_rot // 2) / n_rot)
     c, s = np.cos(angles), np.sin(angles)
@@ -60,6 +67,15 @@ def gelu_tanh(a: Array) -> Array:
     return a * np.exp(-np.logaddexp(0.0, -z))  # (1 + tanh(z / 2)) / 2 = sigmoid(z), without its cancellation
 
 
+def gelu(a: Array) -> Array:
+    share = np.array([0.5 * math.erfc(-x / math.sqrt(2)) for x in a.astype(np.float64).ravel()])
+    return a * share.reshape(a.shape)
+
+
+def relu(a: Array) -> Array:
+    return np.maximum(a.astype(np.float64), 0.0)
+
+
 def softmax(x: Array) -> Array:
     e = np.exp(x.astype(np.float64) - x.max(axis=-1, keepdims=True))
     return e / e.sum(axis=-1, keepdims=True)
@@ -75,6 +91,7 @@ def attention(
     causal: bool = True,
     q_step: Array | None = None,
     v_step: Array | None = None,
+    slopes: Array | None = None,
 ) -> tuple[Array, Array]:
     """Result (T, H, d), and how far float32 arithmetic may be from it.
 
@@ -98,6 +115,10 @@ def attention(
         error += EPS * 8 * soft_cap
     place = np.arange(n_k - n_q, n_k)[:, None] if causal else np.full((n_q, 1), n_k - 1)
     key = np.arange(n_k)[None, :]
+    if slopes is not None:
+        distances = slopes[:, None, None].astype(np.float64) * (key - place)
+        scores += distances
+        error += EPS * (np.abs(scores) + np.abs(distances))
     hidden = (key > place) | (key <= place - (window or n_k + 1))
     scores[:, hidden] = -np.inf
     error[:, hidden] = 0

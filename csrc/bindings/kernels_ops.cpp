@@ -51,6 +51,23 @@ Floats rms_norm(const Floats& x, const std::optional<Floats>& weight, float eps,
   return y;
 }
 
+Floats layer_norm(const Floats& x, const std::optional<Floats>& weight, const std::optional<Floats>& bias, float eps,
+                  const py::object& isa) {
+  require_axes(x, 2, "x");
+  if (weight) require_size(weight->size(), x.shape(1), "weight");
+  if (bias) require_size(bias->size(), x.shape(1), "bias");
+  const KernelTable& kernels = table_of(isa);
+  Floats y = like(x);
+  const std::vector<float> ones(weight ? 0 : (size_t)x.shape(1), 1.0f);
+  const float *from = x.data(), *w = weight ? weight->data() : ones.data(), *b = bias ? bias->data() : nullptr;
+  float* to = y.mutable_data();
+  const int64_t rows = x.shape(0), n = x.shape(1);
+  py::gil_scoped_release release;
+  const DefaultFloatEnvironment environment;
+  for (int64_t i = 0; i < rows; ++i) kernels.layer_norm(from + i * n, w, b, eps, n, to + i * n);
+  return y;
+}
+
 Floats rope(const Floats& x, const Indices& positions, double theta, int64_t n_rot, bool adjacent,
             const py::object& isa) {
   require_axes(x, 3, "x");
@@ -79,14 +96,38 @@ Floats rope(const Floats& x, const Indices& positions, double theta, int64_t n_r
   return y;
 }
 
+Gate to_gate(const std::string& name) {
+  constexpr const char* NAMES[] = {"silu", "gelu_tanh", "gelu", "relu", "relu_squared"};
+  for (int32_t i = 0; i < 5; ++i)
+    if (name == NAMES[i]) return (Gate)i;
+  throw py::value_error("gate: '" + name + "' is none of silu, gelu_tanh, gelu, relu, relu_squared");
+}
+
 Floats gated_activation(const std::string& gate, const Floats& a, const Floats& b, const py::object& isa) {
-  if (gate != "silu" && gate != "gelu_tanh") throw py::value_error("gate: '" + gate + "' is none of silu, gelu_tanh");
+  const Gate function = to_gate(gate);
   require_size(b.size(), a.size(), "b");
   const KernelTable& kernels = table_of(isa);
   Floats y = like(a);
   const DefaultFloatEnvironment environment;
-  kernels.gated_activation(gate == "silu" ? Gate::silu : Gate::gelu_tanh, a.data(), b.data(), a.size(),
-                           y.mutable_data());
+  kernels.gated_activation(function, a.data(), b.data(), a.size(), y.mutable_data());
+  return y;
+}
+
+Floats activation(const std::string& gate, const Floats& x, const py::object& isa) {
+  const Gate function = to_gate(gate);
+  const KernelTable& kernels = table_of(isa);
+  Floats y = like(x);
+  const DefaultFloatEnvironment environment;
+  kernels.activation(function, x.data(), x.size(), y.mutable_data());
+  return y;
+}
+
+Floats clamp(float limit, const Floats& x, const py::object& isa) {
+  const KernelTable& kernels = table_of(isa);
+  Floats y = like(x);
+  std::copy(x.data(), x.data() + x.size(), y.mutable_data());
+  const DefaultFloatEnvironment environment;
+  kernels.clamp(limit, y.size(), y.mutable_data());
   return y;
 }
 
@@ -232,7 +273,7 @@ void attention_by_segments(const KernelTable& kernels, const AttentionArgs& args
 
 Floats paged_attention(const Floats& q, const py::array& k_cache, const py::array& v_cache, const Indices& block_table,
                        int64_t n_keys, bool causal, int64_t window, float scale, float cap, const py::object& isa,
-                       int64_t token_step, bool by_segments) {
+                       int64_t token_step, bool by_segments, const std::optional<Floats>& slopes) {
   require_axes(q, 3, "q");
   const Blocks b = blocks_of(k_cache, v_cache, false, q.shape(2));
   require_size(q.shape(2), b.head_dim, "q axis 2");
@@ -245,6 +286,8 @@ Floats paged_attention(const Floats& q, const py::array& k_cache, const py::arra
   for (int64_t i = 0; i < block_table.size(); ++i)
     if (block_table.data()[i] < 0 || block_table.data()[i] >= b.n_blocks)
       throw py::index_error("block_table: outside the cache");
+  if (slopes) require_size(slopes->size(), n_heads, "slopes");
+  const float* const all_slopes = slopes ? slopes->data() : nullptr;
   const KernelTable& kernels = table_of(isa);
   Floats y = like(q);
   const float* from = q.data();
@@ -274,6 +317,7 @@ Floats paged_attention(const Floats& q, const py::array& k_cache, const py::arra
       args.window = window;
       args.scale = scale;
       args.soft_cap = cap;
+      args.slopes = all_slopes ? all_slopes + h * group : nullptr;
       float* const out = to + (t * n_heads + h * group) * head_dim;
       if (by_segments)
         attention_by_segments(kernels, args, out, args.q_stride, scratch.as<float>());
@@ -290,9 +334,13 @@ void bind_kernels_ops(py::module_& m) {
   py::module_ k = m.attr("kernels");
   const auto isa = py::arg("isa") = py::none();
   k.def("rms_norm", rms_norm, py::arg("x").noconvert(), py::arg("weight").noconvert(), py::arg("eps"), isa);
+  k.def("layer_norm", layer_norm, py::arg("x").noconvert(), py::arg("weight").noconvert(), py::arg("bias").noconvert(),
+        py::arg("eps"), isa);
   k.def("rope", rope, py::arg("x").noconvert(), py::arg("positions").noconvert(), py::arg("theta"), py::arg("n_rot"),
         py::arg("adjacent"), isa);
   k.def("gated_activation", gated_activation, py::arg("gate"), py::arg("a").noconvert(), py::arg("b").noconvert(), isa);
+  k.def("activation", activation, py::arg("gate"), py::arg("x").noconvert(), isa);
+  k.def("clamp", clamp, py::arg("limit"), py::arg("x").noconvert(), isa);
   k.def("soft_cap", soft_cap, py::arg("cap"), py::arg("x").noconvert(), isa);
   k.def("softmax", softmax, py::arg("x").noconvert(), isa);
   k.def("max_sum_exp", max_sum_exp, py::arg("x").noconvert(), isa);
@@ -303,7 +351,8 @@ void bind_kernels_ops(py::module_& m) {
         py::arg("head_dim") = 0);
   k.def("paged_attention", paged_attention, py::arg("q").noconvert(), py::arg("k_cache"), py::arg("v_cache"),
         py::arg("block_table").noconvert(), py::arg("n_keys"), py::arg("causal"), py::arg("window"), py::arg("scale"),
-        py::arg("soft_cap"), isa, py::arg("token_step") = 16, py::arg("by_segments") = false);
+        py::arg("soft_cap"), isa, py::arg("token_step") = 16, py::arg("by_segments") = false,
+        py::arg("slopes") = py::none());
   k.attr("KV_BLOCK") = KV_BLOCK;
   k.def("exact_exp", py::vectorize(exact_exp), py::arg("x"));
   k.def("exact_log", py::vectorize(exact_log), py::arg("x"));

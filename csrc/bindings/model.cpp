@@ -36,6 +36,9 @@ TensorSource to_source(const py::handle& tensor) {
   source.nbytes = tensor.attr("nbytes").cast<int64_t>();
   source.file = tensor.attr("file").cast<int32_t>();
   source.halved_heads = tensor.attr("halved_heads").cast<int64_t>();
+  source.qkv_groups = tensor.attr("qkv_groups").cast<int64_t>();
+  source.head_dim = tensor.attr("head_dim").cast<int64_t>();
+  source.transposed = tensor.attr("transposed").cast<bool>();
   source.plus = tensor.attr("plus").cast<float>();
   source.values = tensor.attr("values").cast<std::vector<float>>();
   const py::object stored = tensor.attr("stored_type");

@@ -30,18 +30,29 @@ void bind_spec(py::module_& m) {
   py::enum_<RopePairs>(m, "RopePairs", "Which elements of a head rotate together.")
       .value("adjacent", RopePairs::adjacent, "(2i, 2i + 1)")
       .value("halves", RopePairs::halves, "(i, i + n_rot / 2)");
-  py::enum_<Gate>(m, "Gate", "The activation of the gated feed-forward.")
+  py::enum_<Gate>(m, "Gate", "The activation of the feed-forward.")
       .value("silu", Gate::silu, "x * sigmoid(x): SwiGLU")
-      .value("gelu_tanh", Gate::gelu_tanh, "the tanh form of GELU: GeGLU");
+      .value("gelu_tanh", Gate::gelu_tanh, "the tanh form of GELU: GeGLU")
+      .value("gelu", Gate::gelu, "x times the normal distribution's share below x")
+      .value("relu", Gate::relu, "x above zero, else zero")
+      .value("relu_squared", Gate::relu_squared, "its square");
+  py::enum_<NormKind>(m, "NormKind", "What norms divide by.")
+      .value("rms", NormKind::rms, "the root of the mean square")
+      .value("layer", NormKind::layer, "the standard deviation, the mean taken off first");
+  py::enum_<Residual>(m, "Residual", "What the feed-forward reads.")
+      .value("sequential", Residual::sequential, "the stream with attention's part in it")
+      .value("parallel", Residual::parallel, "the stream that attention read, through a norm of its own")
+      .value("parallel_one_norm", Residual::parallel_one_norm, "what attention read");
 
   py::enum_<RopeScaling>(m, "RopeScaling", "How rotary frequencies are slowed for long contexts.")
       .value("linear", RopeScaling::linear, "all divided by rope_factor")
       .value("yarn", RopeScaling::yarn,
              "kept above rope_fast turns in rope_n_ctx, divided below rope_slow, a ramp between")
       .value("llama3", RopeScaling::llama3, "the same with the ramp in the number of turns");
-  py::enum_<QKNorm>(m, "QKNorm", "RMS norms of queries and keys before the rotation.")
+  py::enum_<QKNorm>(m, "QKNorm", "Norms of queries and keys.")
       .value("none", QKNorm::none)
-      .value("per_head", QKNorm::per_head, "of each head by itself")
+      .value("per_head", QKNorm::per_head, "of each head by itself, with one weight for all")
+      .value("each_head", QKNorm::each_head, "of each head by itself, with its own weight")
       .value("whole", QKNorm::whole, "of all heads of a token together");
 
   py::class_<LayerSpec>(m, "LayerSpec", "How one layer differs from the others.")
@@ -79,14 +90,20 @@ void bind_spec(py::module_& m) {
       .def_readwrite("n_rot", &Spec::n_rot, "elements of a head that rotate")
       .def_readwrite("rope_pairs", &Spec::rope_pairs)
       .def_readwrite("gate", &Spec::gate)
+      .def_readwrite("gated", &Spec::gated, "down(gate(gate h) * (up h)), else down(gate(up h))")
+      .def_readwrite("norm", &Spec::norm)
       .def_readwrite("qk_norm", &Spec::qk_norm)
-      .def_readwrite("pre_norms", &Spec::pre_norms, "RMS norm of what attention and the feed-forward read")
-      .def_readwrite("post_norms", &Spec::post_norms, "RMS norm of what attention and the feed-forward add")
+      .def_readwrite("qk_norm_rotated", &Spec::qk_norm_rotated, "q and k are rotated first, then normed")
+      .def_readwrite("pre_norms", &Spec::pre_norms, "norm of what attention and the feed-forward read")
+      .def_readwrite("post_norms", &Spec::post_norms, "norm of what attention and the feed-forward add")
+      .def_readwrite("residual", &Spec::residual)
       .def_readwrite("norm_eps", &Spec::norm_eps)
       .def_readwrite("embedding_scale", &Spec::embedding_scale)
       .def_readwrite("residual_scale", &Spec::residual_scale, "of what attention and the feed-forward add")
       .def_readwrite("attention_scale", &Spec::attention_scale, "of q . k, usually 1/sqrt(head_dim)")
       .def_readwrite("attention_soft_cap", &Spec::attention_soft_cap, "0 for none")
+      .def_readwrite("clip_qkv", &Spec::clip_qkv, "largest magnitude of q, k and v; 0 for any")
+      .def_readwrite("alibi_bias", &Spec::alibi_bias, "slopes of distances are 2^(-alibi_bias i / n_heads); 0 for none")
       .def_readwrite("logit_scale", &Spec::logit_scale)
       .def_readwrite("rope_divisors", &Spec::rope_divisors, "[n_rot / 2] of the frequencies, or empty")
       .def_readwrite("logit_soft_cap", &Spec::logit_soft_cap, "0 for none")

@@ -97,6 +97,7 @@ void CpuKernels::attention(const Batch& batch, int64_t layer, const AttentionSpe
     args.window = spec.window;
     args.scale = spec.scale;
     args.soft_cap = spec.soft_cap;
+    args.slopes = spec.slopes ? spec.slopes + task.head * group : nullptr;
     float* const room = scratch(thread, table_.attention_scratch(task.n_tokens * group, spec.head_dim));
     if (task.segment < 0) {
       table_.attention(args, out(task), y.stride, room);

@@ -43,10 +43,25 @@ void CpuKernels::quantize_row(const Hidden& h, unsigned forms, int64_t row) cons
   require_finite(finite);
 }
 
+/// By the weights from `first` on.
+void CpuKernels::normalize(const Norm& norm, int64_t first, const float* x, int64_t n, float* y) const {
+  const float* const weight = norm.weight.data() + first;
+  if (norm.kind == NormKind::rms) return require_finite(table_.rms_norm(x, weight, norm.eps, n, y));
+  const float* const bias = norm.bias.empty() ? nullptr : norm.bias.data() + first;
+  require_finite(table_.layer_norm(x, weight, bias, norm.eps, n, y));
+}
+
 void CpuKernels::embed(const Matrix& table, const Batch& batch, float scale, Rows<float> x) {
   each_row(batch, x.rows, [&](int64_t i) {
     table_.unpack_row(table.type, table.panels, table.panel_bytes, batch.token_ids[(size_t)i], table.k, x[i]);
     if (scale != 1.0f) table_.multiply(scale, x.cols, x[i]);
+  });
+}
+
+void CpuKernels::add_positions(const Matrix& table, const Batch& batch, Rows<float> room, Rows<float> x) {
+  each_row(batch, x.rows, [&](int64_t i) {
+    table_.unpack_row(table.type, table.panels, table.panel_bytes, batch.positions[(size_t)i], table.k, room[i]);
+    table_.add(room[i], x.cols, x[i]);
   });
 }
 
@@ -57,7 +72,7 @@ void CpuKernels::norm(const Batch& batch, Rows<const float> x, const Norm& norm,
     if (norm.weight.empty())
       std::memcpy(y[i], x[i], (size_t)x.cols * 4);
     else
-      require_finite(table_.rms_norm(x[i], norm.weight.data(), norm.eps, x.cols, y[i]));
+      normalize(norm, 0, x[i], x.cols, y[i]);
     quantize_row(h, forms, i);
   });
 }
@@ -99,9 +114,10 @@ void CpuKernels::matmul(const Batch& batch, const Hidden& h, const Linear& w, Ro
 }
 
 void CpuKernels::head_norm(const Batch& batch, Rows<float> heads, int64_t head_dim, const Norm& norm) {
+  const bool own = (int64_t)norm.weight.size() > head_dim; // weights of each head
   each_row(batch, heads.rows, [&](int64_t i) {
     for (int64_t c = 0; c < heads.cols; c += head_dim) {
-      require_finite(table_.rms_norm(heads[i] + c, norm.weight.data(), norm.eps, head_dim, heads[i] + c));
+      normalize(norm, own ? c : 0, heads[i] + c, head_dim, heads[i] + c);
     }
   });
 }
@@ -109,6 +125,10 @@ void CpuKernels::head_norm(const Batch& batch, Rows<float> heads, int64_t head_d
 void CpuKernels::add_bias(const Batch& batch, const std::vector<float>& bias, Rows<float> y) {
   if (bias.empty()) return;
   each_row(batch, y.rows, [&](int64_t i) { table_.add(bias.data(), y.cols, y[i]); });
+}
+
+void CpuKernels::clamp(const Batch& batch, float limit, Rows<float> y) {
+  each_row(batch, y.rows, [&](int64_t i) { table_.clamp(limit, y.cols, y[i]); });
 }
 
 void CpuKernels::scale(const Batch& batch, float factor, Rows<float> y) {
@@ -179,9 +199,18 @@ void CpuKernels::gated_activation(const Batch& batch, Gate gate, Rows<const floa
   });
 }
 
+void CpuKernels::activation(const Batch& batch, Gate gate, Rows<const float> up, const Linear& next, Hidden& f) {
+  const Rows<float> y = f.reset(up.rows, up.cols);
+  const unsigned forms = forms_of(next);
+  each_row(batch, up.rows, [&](int64_t i) {
+    table_.activation(gate, up[i], up.cols, y[i]);
+    quantize_row(f, forms, i);
+  });
+}
+
 void CpuKernels::add_residual(const Batch& batch, Rows<float> y, const Norm& norm, Rows<float> x) {
   each_row(batch, x.rows, [&](int64_t i) {
-    if (!norm.weight.empty()) require_finite(table_.rms_norm(y[i], norm.weight.data(), norm.eps, y.cols, y[i]));
+    if (!norm.weight.empty()) normalize(norm, 0, y[i], y.cols, y[i]);
     table_.add(y[i], x.cols, x[i]);
   });
 }

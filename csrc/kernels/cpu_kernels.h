@@ -17,10 +17,12 @@ class CpuKernels : public Kernels {
 
   const char* isa() const override { return table_.name; }
   void embed(const Matrix& table, const Batch& batch, float scale, Rows<float> x) override;
+  void add_positions(const Matrix& table, const Batch& batch, Rows<float> room, Rows<float> x) override;
   void norm(const Batch& batch, Rows<const float> x, const Norm& norm, const Linear& next, Hidden& h) override;
   void matmul(const Batch& batch, const Hidden& h, const Linear& w, Rows<float> y) override;
   void head_norm(const Batch& batch, Rows<float> heads, int64_t head_dim, const Norm& norm) override;
   void add_bias(const Batch& batch, const std::vector<float>& bias, Rows<float> y) override;
+  void clamp(const Batch& batch, float limit, Rows<float> y) override;
   void scale(const Batch& batch, float factor, Rows<float> y) override;
   void rope_angles(const Batch& batch, const std::vector<double>& inverse_frequencies, double magnitude,
                    RopeAngles angles) override;
@@ -31,6 +33,7 @@ class CpuKernels : public Kernels {
                  Hidden& a) override;
   void gated_activation(const Batch& batch, Gate gate, Rows<const float> gate_up, const Linear& next,
                         Hidden& f) override;
+  void activation(const Batch& batch, Gate gate, Rows<const float> up, const Linear& next, Hidden& f) override;
   void route(const Batch& batch, int64_t n_used, bool normalized, Rows<float> scores, Routes& routes) override;
   void experts(const Batch& batch, const Routes& routes, const std::vector<Expert>& experts, Gate gate, const Hidden& h,
                ExpertRoom& room, Rows<float> y) override;
@@ -54,6 +57,7 @@ class CpuKernels : public Kernels {
     });
   }
 
+  void normalize(const Norm& norm, int64_t first, const float* x, int64_t n, float* y) const;
   void quantize_row(const Hidden& h, unsigned forms, int64_t row) const;
   float* scratch(int thread, int64_t floats);
   RopeTable& rope_table(const std::vector<double>& inverse_frequencies, double magnitude);

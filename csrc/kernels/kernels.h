@@ -28,10 +28,11 @@ struct Batch {
   int64_t size() const { return (int64_t)token_ids.size(); }
 };
 
-/// Weights of an RMS norm; an empty weight stands for "no norm here".
+/// A norm and its weights; an empty weight stands for "no norm here", an empty bias for none.
 struct Norm {
-  const std::vector<float>& weight;
-  float eps;
+  NormKind kind = NormKind::rms;
+  float eps = 0.0f;
+  std::vector<float> weight, bias;
 };
 
 /// cos and sin of the rotary angles of each row: [T][n_rot / 2].
@@ -42,6 +43,7 @@ struct RopeAngles {
 struct AttentionSpec {
   int64_t n_heads, n_kv_heads, head_dim, window;
   float scale, soft_cap;
+  const float* slopes; // [n_heads] of distances, or null
 };
 
 /// The experts that each of T rows takes, best first, and their weights: [T][n_used].
@@ -64,14 +66,18 @@ class Kernels {
 
   /// x [T, D] = table[token id] * scale
   virtual void embed(const Matrix& table, const Batch& batch, float scale, Rows<float> x) = 0;
+  /// x [T, D] += table[position]; room [T, D] is overwritten
+  virtual void add_positions(const Matrix& table, const Batch& batch, Rows<float> room, Rows<float> x) = 0;
   /// h = norm(x), or x where the norm has no weight, in the forms that `next` multiplies with
   virtual void norm(const Batch& batch, Rows<const float> x, const Norm& norm, const Linear& next, Hidden& h) = 0;
   /// y [T, N] = h w^T
   virtual void matmul(const Batch& batch, const Hidden& h, const Linear& w, Rows<float> y) = 0;
-  /// Each head of `heads` [T, n * head_dim] normed by itself, in place
+  /// Each head of `heads` [T, n * head_dim] normed by itself, in place; a weight of n * head_dim is each head's own
   virtual void head_norm(const Batch& batch, Rows<float> heads, int64_t head_dim, const Norm& norm) = 0;
   /// y [T, N] += bias [N]; an empty bias stands for none
   virtual void add_bias(const Batch& batch, const std::vector<float>& bias, Rows<float> y) = 0;
+  /// y within [-limit, limit]
+  virtual void clamp(const Batch& batch, float limit, Rows<float> y) = 0;
   /// y *= factor
   virtual void scale(const Batch& batch, float factor, Rows<float> y) = 0;
   /// cos and sin times `magnitude` of each row's angles for inverse frequencies [n_rot / 2]; in double, rounded once
@@ -88,6 +94,8 @@ class Kernels {
   /// f [T, F] = gate(gate_up[:, :F]) * gate_up[:, F:], in the forms that `next` multiplies with
   virtual void gated_activation(const Batch& batch, Gate gate, Rows<const float> gate_up, const Linear& next,
                                 Hidden& f) = 0;
+  /// f [T, F] = gate(up [T, F]), in the forms that `next` multiplies with
+  virtual void activation(const Batch& batch, Gate gate, Rows<const float> up, const Linear& next, Hidden& f) = 0;
   /// The n_used largest of the softmax of each row of scores [T, E], which is overwritten; of equals the first
   virtual void route(const Batch& batch, int64_t n_used, bool normalized, Rows<float> scores, Routes& routes) = 0;
   /// y [T, D] = sum over a row's experts, in the order of its route, of weight * down(gate(gate h) * (up h))

@@ -24,12 +24,17 @@ struct KernelTable {
   /// y = x / sqrt(mean(x^2) + eps) * weight; weight may be null (all ones); y may be x. False if the mean is no finite
   /// number: elements from about 1e19 on overflow it, and y would be zeros.
   bool (*rms_norm)(const float* x, const float* weight, float eps, int64_t n, float* y);
+  /// y = (x - mean(x)) / sqrt(variance(x) + eps) * weight + bias; bias may be null (none); y may be x. False if the
+  /// variance is no finite number.
+  bool (*layer_norm)(const float* x, const float* weight, const float* bias, float eps, int64_t n, float* y);
   /// Rotates the first n_rot elements of one head by angles whose cos and sin are given, [n_rot / 2] each.
   void (*rope)(RopePairs pairs, const float* cos, const float* sin, int64_t n_rot, float* x);
   /// y = gate(a) * b
   void (*gated_activation)(Gate gate, const float* a, const float* b, int64_t n, float* y);
-  void (*add)(const float* a, int64_t n, float* x);     // x += a
-  void (*multiply)(float factor, int64_t n, float* x);  // x *= factor
+  void (*activation)(Gate gate, const float* a, int64_t n, float* y); // y = gate(a)
+  void (*add)(const float* a, int64_t n, float* x);                   // x += a
+  void (*multiply)(float factor, int64_t n, float* x);                // x *= factor
+  void (*clamp)(float limit, int64_t n, float* x);      // x = x within [-limit, limit], NaN where it is NaN
   void (*soft_cap)(float cap, int64_t n, float* x);     // x = cap * tanh(x / cap)
   void (*softmax)(const float* x, int64_t n, float* y); // y may be x
   void (*max_sum_exp)(const float* x, int64_t n, float* max,

@@ -47,11 +47,27 @@ std::vector<double> inverse_frequencies(const LayerSpec& l, int64_t n_rot, const
   return inverse;
 }
 
+/// One a head: a geometric series for a power of two of heads, and for more every other of the one twice as dense.
+/// Press et al. 2021, arXiv:2108.12409
+std::vector<float> alibi_slopes(const Spec& s) {
+  if (s.alibi_bias == 0.0) return {};
+  int64_t power = 1;
+  while (2 * power <= s.n_heads) power *= 2;
+  std::vector<float> slopes;
+  for (int64_t i = 0; i < s.n_heads; ++i) {
+    const double step = i < power ? (double)(i + 1) : (double)(2 * (i - power) + 1) / 2.0;
+    slopes.push_back((float)exact_pow(2.0, -s.alibi_bias * step / (double)power));
+  }
+  return slopes;
+}
+
 } // namespace
 
 void connect(Model& model) {
   const Spec& s = model.spec;
   Weights& w = model.weights;
+  model.slopes = alibi_slopes(s);
+  const float* const slopes = model.slopes.empty() ? nullptr : model.slopes.data();
   w.lm_head.parts = {w.head.panels ? &w.head : &w.embedding};
   std::vector<const LayerSpec*> kinds;
   for (size_t i = 0; i < w.layers.size(); ++i) {
@@ -63,17 +79,24 @@ void connect(Model& model) {
     layer.gate_up.parts = {&layer.w_gate, &layer.w_up};
     if (layer.w_gate_up.panels) layer.gate_up.parts = {&layer.w_gate_up};
     layer.down.parts = {&layer.w_down};
-    layer.ffn = layer.gate_up;
+    if (!s.gated) layer.gate_up.parts = {&layer.w_up};
+    layer.read_by_ffn = layer.gate_up;
     if (s.experts.n_experts) {
       layer.router.parts = {&layer.w_router};
       layer.shared_weight.parts = {&layer.w_shared_weight};
-      layer.ffn.parts = {&layer.w_router, &layer.experts[0].gate, &layer.experts[0].up};
+      layer.read_by_ffn.parts = {&layer.w_router, &layer.experts[0].gate, &layer.experts[0].up};
       if (s.experts.shared_ffn_size) {
-        for (const Matrix* m : {&layer.w_gate, &layer.w_up, &layer.w_shared_weight}) layer.ffn.parts.push_back(m);
+        for (const Matrix* m : {&layer.w_gate, &layer.w_up, &layer.w_shared_weight})
+          layer.read_by_ffn.parts.push_back(m);
       }
     }
+    layer.read_by_attn = layer.qkv;
+    if (s.residual == Residual::parallel_one_norm) {
+      for (const Matrix* m : layer.read_by_ffn.parts) layer.read_by_attn.parts.push_back(m);
+    }
     layer.attention = {
-        s.n_heads, s.n_kv_heads, s.head_dim, spec.window, (float)s.attention_scale, (float)s.attention_soft_cap};
+        s.n_heads, s.n_kv_heads, s.head_dim, spec.window, (float)s.attention_scale, (float)s.attention_soft_cap,
+        slopes};
     const auto found =
         std::find_if(kinds.begin(), kinds.end(), [&](const LayerSpec* other) { return kind(*other) == kind(spec); });
     layer.rotation = (size_t)(found - kinds.begin());

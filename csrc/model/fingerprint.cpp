@@ -36,13 +36,13 @@ void Fingerprint::add(const Spec& s) {
     std::snprintf(digits, sizeof digits, "%.17g;", x);
     text += digits;
   };
-  for (int64_t n :
-       {s.n_ctx, s.vocab_size, s.hidden_size, s.ffn_size, s.n_heads, s.n_kv_heads, s.head_dim, s.n_rot,
-        (int64_t)s.rope_pairs, (int64_t)s.gate, (int64_t)s.qk_norm, (int64_t)s.pre_norms, (int64_t)s.post_norms}) {
+  for (int64_t n : {s.n_ctx, s.vocab_size, s.hidden_size, s.ffn_size, s.n_heads, s.n_kv_heads, s.head_dim, s.n_rot,
+                    (int64_t)s.rope_pairs, (int64_t)s.gate, (int64_t)s.gated, (int64_t)s.norm, (int64_t)s.qk_norm,
+                    (int64_t)s.qk_norm_rotated, (int64_t)s.pre_norms, (int64_t)s.post_norms, (int64_t)s.residual}) {
     number((double)n);
   }
-  for (double x : {s.norm_eps, s.embedding_scale, s.residual_scale, s.attention_scale, s.attention_soft_cap,
-                   s.logit_scale, s.logit_soft_cap}) {
+  for (double x : {s.norm_eps, s.embedding_scale, s.residual_scale, s.attention_scale, s.attention_soft_cap, s.clip_qkv,
+                   s.alibi_bias, s.logit_scale, s.logit_soft_cap}) {
     number(x);
   }
   const ExpertSpec& e = s.experts;

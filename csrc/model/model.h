@@ -16,7 +16,7 @@ namespace nextoken {
 
 /// Norm weights are kept as float, [hidden_size] or, for q and k, [head_dim]. Absent ones are empty.
 struct Layer {
-  std::vector<float> attn_norm, attn_post_norm, ffn_norm, ffn_post_norm, q_norm, k_norm;
+  Norm attn_norm, attn_post_norm, ffn_norm, ffn_post_norm, q_norm, k_norm;
   std::vector<float> qkv_bias, o_bias, gate_up_bias, down_bias; // as long as what they are added to, or empty
   Matrix wq, wk, wv, wqkv, wo, w_gate, w_up, w_gate_up, w_down; // wqkv, w_gate_up: of files that have them in one
   Linear qkv, o, gate_up, down;                                 // the matrices above, as the pass multiplies them
@@ -24,15 +24,17 @@ struct Layer {
   Matrix w_router, w_shared_weight;
   std::vector<Expert> experts;
   Linear router, shared_weight;
-  Linear ffn; // all that reads what the feed-forward's norm writes
+  Linear read_by_attn, read_by_ffn; // all that reads what the norms before them write
   AttentionSpec attention;
   size_t rotation = 0; // index into the model's rotations
 };
 
 struct Weights {
   Matrix embedding, head;          // head is unused if tied
+  Matrix positions;                // [n_ctx, hidden_size] added to embeddings, or none
   Linear lm_head;                  // head, or embedding if tied
-  std::vector<float> final_norm;   // [hidden_size]
+  std::vector<float> lm_head_bias; // [vocab_size] or empty
+  Norm embedding_norm, final_norm; // [hidden_size]; of embeddings most models have none
   std::vector<float> rope_factors; // [n_rot / 2] divisors of the rotary frequencies, or empty
   std::vector<Layer> layers;
   Buffer storage; // every panel of the model
@@ -48,7 +50,8 @@ struct Model {
   Spec spec;
   Weights weights;
   std::vector<Rotation> rotations;
-  std::string fingerprint; // of spec and weights, 32 hex digits
+  std::vector<float> slopes; // [n_heads] of ALiBi, or empty
+  std::string fingerprint;   // of spec and weights, 32 hex digits
   std::unique_ptr<ThreadPool> pool;
   std::unique_ptr<Kernels> kernels;
   Workspace workspace; // of the pass that has its turn

@@ -23,6 +23,8 @@ void check(const Model& model, const std::vector<SequenceStep>& steps) {
   for (size_t i = 0; i < steps.size(); ++i) {
     const SequenceStep& step = steps[i];
     require_room(step.cache->length(), step.n, step.cache->n_ctx());
+    // Learned positions end somewhere, whatever the cache would hold.
+    if (model.weights.positions.panels) require_room(step.cache->length(), step.n, model.weights.positions.n_rows);
     for (int64_t t = 0; t < step.n; ++t) {
       if (step.ids[t] < 0 || step.ids[t] >= model.spec.vocab_size) {
         throw std::invalid_argument("token id " + std::to_string(step.ids[t]) + " at index " + std::to_string(t) +

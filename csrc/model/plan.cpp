@@ -32,6 +32,15 @@ void require_shape(const TensorSource& source, std::vector<int64_t> expected) {
   }
 }
 
+/// A vector, or one that a file keeps as the rows of a matrix.
+void require_length(const TensorSource& source, int64_t n) {
+  if (source.shape.size() == 2 && source.shape[0] >= 1 && source.shape[1] >= 1 && n % source.shape[0] == 0 &&
+      n / source.shape[0] == source.shape[1]) {
+    return;
+  }
+  require_shape(source, {n});
+}
+
 void require_whole_blocks(const TensorSource& source, int64_t k, const quant::TypeInfo& info) {
   if (k % info.block_size == 0) return;
   throw FormatError("tensor '" + source.name + "': rows of " + std::to_string(k) + " elements are no whole blocks of " +
@@ -39,20 +48,19 @@ void require_whole_blocks(const TensorSource& source, int64_t k, const quant::Ty
                     source.name, source.offset);
 }
 
-void require_halves(const TensorSource& source, int64_t n_rows) {
-  if (source.halved_heads == 0 || (source.halved_heads > 0 && n_rows % (2 * source.halved_heads) == 0)) return;
-  throw FormatError("tensor '" + source.name + "': " + std::to_string(n_rows) + " rows are no " +
-                        std::to_string(source.halved_heads) + " heads of two halves",
-                    source.name, source.offset);
-}
-
-/// The order of rows of q or k whose heads rotate (2i, 2i + 1), from one of heads that rotate (i, i + n/2).
-void pair_halves(const TensorSource& source, std::vector<float>& v) {
-  require_halves(source, (int64_t)v.size());
-  if (source.halved_heads == 0) return;
-  const std::vector<float> halves = v;
-  const size_t n = v.size() / (size_t)source.halved_heads;
-  for (size_t i = 0; i < v.size(); ++i) v[i] = halves[i - i % n + i % n / 2 + i % 2 * (n / 2)];
+void require_row_order(const TensorSource& source, int64_t n_rows) {
+  if (source.halved_heads < 0 || (source.halved_heads > 0 && n_rows % (2 * source.halved_heads) != 0)) {
+    throw FormatError("tensor '" + source.name + "': " + std::to_string(n_rows) + " rows are no " +
+                          std::to_string(source.halved_heads) + " heads of two halves",
+                      source.name, source.offset);
+  }
+  const int64_t groups = source.qkv_groups, d = source.head_dim;
+  if (groups == 0) return;
+  if (groups < 0 || d < 1 || n_rows % groups != 0 || n_rows / groups % d != 0 || n_rows / groups / d < 3) {
+    throw FormatError("tensor '" + source.name + "': " + std::to_string(n_rows) + " rows are no " +
+                          std::to_string(groups) + " groups of queries, a key and a value of " + std::to_string(d),
+                      source.name, source.offset);
+  }
 }
 
 } // namespace
@@ -90,7 +98,10 @@ void Plan::add(const TensorSource& source, int64_t index, int64_t n_rows, int64_
                            ": only F32, F16 and BF16 are converted");
   }
   require_whole_blocks(source, k, stored);
-  require_halves(source, n_rows);
+  require_row_order(source, n_rows);
+  if (source.transposed && info.block_size != 1) {
+    throw UnsupportedError("tensor '" + source.name + "' is transposed and quantised, as " + info.name);
+  }
   m.type = stored.type;
   m.form = stored.form;
   m.n_rows = n_rows;
@@ -105,7 +116,7 @@ void Plan::add(const TensorSource& source, int64_t index, int64_t n_rows, int64_
 void Plan::vector(const std::string& role, int64_t n, std::vector<float>& v, float least) {
   const TensorSource* source = find(role);
   if (!source) return;
-  require_shape(*source, {n});
+  require_length(*source, n);
   if (!source->values.empty()) {
     if ((int64_t)source->values.size() != n) throw FormatError("tensor '" + source->name + "' lacks values", role);
     v = source->values;
@@ -117,7 +128,11 @@ void Plan::vector(const std::string& role, int64_t n, std::vector<float>& v, flo
     v.resize((size_t)n);
     quant::dequantize(info.type, bytes.data(), n, v.data());
   }
-  pair_halves(*source, v);
+  require_row_order(*source, n);
+  if (source->reorders()) {
+    const std::vector<float> stored = v;
+    for (int64_t i = 0; i < n; ++i) v[(size_t)i] = stored[(size_t)source->stored_row(n, i)];
+  }
   for (float& x : v) {
     if (source->plus != 0.0f) x += source->plus;
     if (!std::isfinite(x) && (check || least > -FLT_MAX)) {
@@ -130,6 +145,13 @@ void Plan::vector(const std::string& role, int64_t n, std::vector<float>& v, flo
     }
   }
   fingerprint.add(reinterpret_cast<const uint8_t*>(v.data()), n * 4);
+}
+
+void Plan::norm(const Spec& spec, const std::string& role, int64_t n, Norm& norm) {
+  norm.kind = spec.norm;
+  norm.eps = (float)spec.norm_eps;
+  vector(role, n, norm.weight);
+  if (has(role + "_bias")) vector(role + "_bias", n, norm.bias);
 }
 
 void Plan::biases(const std::vector<Bias>& parts, std::vector<float>& v) {

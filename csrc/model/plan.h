@@ -40,6 +40,8 @@ class Plan {
 
   /// Of finite numbers, each at least `least`; any numbers where neither `check` nor a bound asks. Read at once.
   void vector(const std::string& role, int64_t n, std::vector<float>& v, float least = -FLT_MAX);
+  /// A norm of the spec's kind over n elements, and its bias, "<role>_bias", if the file has one.
+  void norm(const Spec& spec, const std::string& role, int64_t n, Norm& norm);
   /// The biases of matrices whose outputs stand side by side: empty if the file has none of them, zero where it lacks
   /// one.
   struct Bias {

@@ -53,6 +53,11 @@ void ProfiledKernels::embed(const Matrix& table, const Batch& batch, float scale
   recording_.lap(Op::embed);
 }
 
+void ProfiledKernels::add_positions(const Matrix& table, const Batch& batch, Rows<float> room, Rows<float> x) {
+  inner_.add_positions(table, batch, room, x);
+  recording_.lap(Op::embed);
+}
+
 void ProfiledKernels::norm(const Batch& batch, Rows<const float> x, const Norm& norm, const Linear& next, Hidden& h) {
   inner_.norm(batch, x, norm, next, h);
   recording_.lap(Op::norm);
@@ -70,6 +75,11 @@ void ProfiledKernels::head_norm(const Batch& batch, Rows<float> heads, int64_t h
 
 void ProfiledKernels::add_bias(const Batch& batch, const std::vector<float>& bias, Rows<float> y) {
   inner_.add_bias(batch, bias, y);
+  recording_.lap(Op::rest);
+}
+
+void ProfiledKernels::clamp(const Batch& batch, float limit, Rows<float> y) {
+  inner_.clamp(batch, limit, y);
   recording_.lap(Op::rest);
 }
 
@@ -104,6 +114,11 @@ void ProfiledKernels::attention(const Batch& batch, int64_t layer, const Attenti
 void ProfiledKernels::gated_activation(const Batch& batch, Gate gate, Rows<const float> gate_up, const Linear& next,
                                        Hidden& f) {
   inner_.gated_activation(batch, gate, gate_up, next, f);
+  recording_.lap(Op::activation);
+}
+
+void ProfiledKernels::activation(const Batch& batch, Gate gate, Rows<const float> up, const Linear& next, Hidden& f) {
+  inner_.activation(batch, gate, up, next, f);
   recording_.lap(Op::activation);
 }
 

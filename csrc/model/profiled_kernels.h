@@ -13,10 +13,12 @@ class ProfiledKernels : public Kernels {
 
   const char* isa() const override { return inner_.isa(); }
   void embed(const Matrix& table, const Batch& batch, float scale, Rows<float> x) override;
+  void add_positions(const Matrix& table, const Batch& batch, Rows<float> room, Rows<float> x) override;
   void norm(const Batch& batch, Rows<const float> x, const Norm& norm, const Linear& next, Hidden& h) override;
   void matmul(const Batch& batch, const Hidden& h, const Linear& w, Rows<float> y) override;
   void head_norm(const Batch& batch, Rows<float> heads, int64_t head_dim, const Norm& norm) override;
   void add_bias(const Batch& batch, const std::vector<float>& bias, Rows<float> y) override;
+  void clamp(const Batch& batch, float limit, Rows<float> y) override;
   void scale(const Batch& batch, float factor, Rows<float> y) override;
   void rope_angles(const Batch& batch, const std::vector<double>& inverse_frequencies, double magnitude,
                    RopeAngles angles) override;
@@ -27,6 +29,7 @@ class ProfiledKernels : public Kernels {
                  Hidden& a) override;
   void gated_activation(const Batch& batch, Gate gate, Rows<const float> gate_up, const Linear& next,
                         Hidden& f) override;
+  void activation(const Batch& batch, Gate gate, Rows<const float> up, const Linear& next, Hidden& f) override;
   void route(const Batch& batch, int64_t n_used, bool normalized, Rows<float> scores, Routes& routes) override;
   void experts(const Batch& batch, const Routes& routes, const std::vector<Expert>& experts, Gate gate, const Hidden& h,
                ExpertRoom& room, Rows<float> y) override;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <cstring>
+#include <vector>
 
 #include "base/buffer.h"
 #include "base/errors.h"
@@ -11,6 +13,7 @@ namespace nextoken {
 namespace {
 
 constexpr int64_t PIECE_BYTES = int64_t{1} << 18; // of a file, read and packed by one thread at a time
+constexpr int64_t PANELS_OF_COLUMNS = 64;         // of a transposed matrix: 2 or 4 KiB of a column
 
 /// Panels [begin, end) of one matrix.
 struct Piece {
@@ -23,17 +26,28 @@ std::string rows_text(const PlannedMatrix& planned, int64_t row) {
          std::to_string(std::min(row + PANEL_ROWS, planned.matrix->n_rows)) + ": ";
 }
 
+/// Rows [first, last) of a matrix that the file has column by column: some kilobytes of each column at a time.
+void read_columns(const File& file, const PlannedMatrix& planned, int64_t first, int64_t last, uint8_t* out) {
+  const int64_t k = planned.matrix->k, n = last - first, size = planned.row_bytes / k;
+  std::vector<uint8_t> part((size_t)(n * size));
+  for (int64_t c = 0; c < k; ++c) {
+    file.read(part.data(), part.size(), planned.offset + (c * planned.matrix->n_rows + first) * size,
+              planned.source->name);
+    for (int64_t r = 0; r < n; ++r) std::memcpy(out + (r * k + c) * size, part.data() + r * size, (size_t)size);
+  }
+}
+
 /// Rows [first, last) of the matrix as the file has them.
 void read_rows(const File& file, const PlannedMatrix& planned, int64_t first, int64_t last, uint8_t* out) {
   const TensorSource& source = *planned.source;
   const int64_t row_bytes = planned.row_bytes;
-  if (source.halved_heads == 0) {
+  if (source.transposed) return read_columns(file, planned, first, last, out);
+  if (!source.reorders()) {
     file.read(out, (size_t)((last - first) * row_bytes), planned.offset + first * row_bytes, source.name);
     return;
   }
-  const int64_t head_rows = planned.matrix->n_rows / source.halved_heads;
   for (int64_t row = first; row < last; ++row) {
-    const int64_t in_head = row % head_rows, from = row - in_head + in_head / 2 + in_head % 2 * (head_rows / 2);
+    const int64_t from = source.stored_row(planned.matrix->n_rows, row);
     file.read(out + (row - first) * row_bytes, (size_t)row_bytes, planned.offset + from * row_bytes, source.name);
   }
 }
@@ -106,7 +120,8 @@ void read_matrices(Plan& plan, uint8_t* storage, ThreadPool& pool, Poll* poll, c
   for (PlannedMatrix& planned : plan.matrices) {
     planned.matrix->panels = storage + planned.place;
     const int64_t panels = planned.matrix->n_panels();
-    const int64_t step = std::max<int64_t>(1, PIECE_BYTES / (planned.row_bytes * PANEL_ROWS));
+    int64_t step = std::max<int64_t>(1, PIECE_BYTES / (planned.row_bytes * PANEL_ROWS));
+    if (planned.source->transposed) step = std::max(step, PANELS_OF_COLUMNS);
     for (int64_t p = 0; p < panels; p += step) pieces.push_back({&planned, p, std::min(panels, p + step)});
     piece_bytes = std::max(piece_bytes, std::min(step, panels) * PANEL_ROWS * planned.row_bytes);
   }

@@ -20,9 +20,9 @@ void plan_attention(const Spec& s, const std::string& prefix, Plan& plan, Layer&
   plan.matrix(prefix + "o", s.hidden_size, s.q_size(), layer.wo);
   plan.biases({{prefix + "o_bias", s.hidden_size}}, layer.o_bias);
   if (s.qk_norm == QKNorm::none) return;
-  const bool whole = s.qk_norm == QKNorm::whole;
-  plan.vector(prefix + "q_norm", whole ? s.q_size() : s.head_dim, layer.q_norm);
-  plan.vector(prefix + "k_norm", whole ? s.kv_size() : s.head_dim, layer.k_norm);
+  const bool per_head = s.qk_norm == QKNorm::per_head;
+  plan.norm(s, prefix + "q_norm", per_head ? s.head_dim : s.q_size(), layer.q_norm);
+  plan.norm(s, prefix + "k_norm", per_head ? s.head_dim : s.kv_size(), layer.k_norm);
 }
 
 void plan_experts(const Spec& s, const std::string& prefix, Plan& plan, Layer& layer) {
@@ -43,10 +43,13 @@ void plan_feed_forward(const Spec& s, const std::string& prefix, Plan& plan, Lay
   if (plan.has(prefix + "gate_up")) {
     plan.matrix(prefix + "gate_up", 2 * s.ffn_size, s.hidden_size, layer.w_gate_up);
   } else {
-    plan.matrix(prefix + "gate", s.ffn_size, s.hidden_size, layer.w_gate);
+    if (s.gated) plan.matrix(prefix + "gate", s.ffn_size, s.hidden_size, layer.w_gate);
     plan.matrix(prefix + "up", s.ffn_size, s.hidden_size, layer.w_up);
   }
-  plan.biases({{prefix + "gate_bias", s.ffn_size}, {prefix + "up_bias", s.ffn_size}}, layer.gate_up_bias);
+  if (s.gated)
+    plan.biases({{prefix + "gate_bias", s.ffn_size}, {prefix + "up_bias", s.ffn_size}}, layer.gate_up_bias);
+  else
+    plan.biases({{prefix + "up_bias", s.ffn_size}}, layer.gate_up_bias);
   plan.matrix(prefix + "down", s.hidden_size, s.ffn_size, layer.w_down);
   plan.biases({{prefix + "down_bias", s.hidden_size}}, layer.down_bias);
 }
@@ -56,7 +59,10 @@ void plan_feed_forward(const Spec& s, const std::string& prefix, Plan& plan, Lay
 void plan_weights(const Spec& s, Plan& plan, Weights& w) {
   plan.matrix("embedding", s.vocab_size, s.hidden_size, w.embedding);
   if (plan.has("lm_head")) plan.matrix("lm_head", s.vocab_size, s.hidden_size, w.head);
-  plan.vector("final_norm", s.hidden_size, w.final_norm);
+  plan.biases({{"lm_head_bias", s.vocab_size}}, w.lm_head_bias);
+  if (plan.has("positions")) plan.matrix("positions", s.n_ctx, s.hidden_size, w.positions);
+  if (plan.has("embedding_norm")) plan.norm(s, "embedding_norm", s.hidden_size, w.embedding_norm);
+  plan.norm(s, "final_norm", s.hidden_size, w.final_norm);
   if (plan.has("rope_factors")) plan.vector("rope_factors", s.n_rot / 2, w.rope_factors, LEAST_ROPE_DIVISOR);
   w.layers.resize((size_t)s.n_layers());
   for (size_t i = 0; i < w.layers.size(); ++i) {
@@ -68,12 +74,12 @@ void plan_weights(const Spec& s, Plan& plan, Weights& w) {
     else
       plan_feed_forward(s, prefix, plan, layer);
     if (s.pre_norms) {
-      plan.vector(prefix + "attn_norm", s.hidden_size, layer.attn_norm);
-      plan.vector(prefix + "ffn_norm", s.hidden_size, layer.ffn_norm);
+      plan.norm(s, prefix + "attn_norm", s.hidden_size, layer.attn_norm);
+      if (s.residual != Residual::parallel_one_norm) plan.norm(s, prefix + "ffn_norm", s.hidden_size, layer.ffn_norm);
     }
     if (s.post_norms) {
-      plan.vector(prefix + "attn_post_norm", s.hidden_size, layer.attn_post_norm);
-      plan.vector(prefix + "ffn_post_norm", s.hidden_size, layer.ffn_post_norm);
+      plan.norm(s, prefix + "attn_post_norm", s.hidden_size, layer.attn_post_norm);
+      plan.norm(s, prefix + "ffn_post_norm", s.hidden_size, layer.ffn_post_norm);
     }
   }
   plan.require_complete();

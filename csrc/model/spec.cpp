@@ -68,6 +68,8 @@ void validate(const Spec& s) {
   require_positive(s.attention_scale, "attention_scale");
   require_cap(s.attention_soft_cap, "attention_soft_cap");
   require_cap(s.logit_soft_cap, "logit_soft_cap");
+  require_cap(s.clip_qkv, "clip_qkv");
+  require(s.alibi_bias >= 0 && s.alibi_bias <= 1024, "alibi_bias", "must be from 0 to 1024, not " + text(s.alibi_bias));
   require(s.rope_divisors.empty() || (int64_t)s.rope_divisors.size() == s.n_rot / 2, "rope_divisors",
           "must be " + std::to_string(s.n_rot / 2) + " numbers, not " + std::to_string(s.rope_divisors.size()));
   for (float divisor : s.rope_divisors) require_from(LEAST_ROPE_DIVISOR, divisor, "rope_divisors");

@@ -19,8 +19,12 @@ enum class RopeScaling {
   llama3, // the same idea between wavelengths n_ctx / slow and n_ctx / fast. arXiv:2407.21783
 };
 
-/// RMS norms of queries and keys before the rotation: over each head, or over all heads of a token together.
-enum class QKNorm { none, per_head, whole };
+/// Norms of queries and keys: over each head, with one weight for all or each its own, or over all heads together.
+enum class QKNorm { none, per_head, each_head, whole };
+
+/// What the feed-forward reads: the stream with attention's part in it, or as attention read it, through a norm of its
+/// own or attention's. Wang and Komatsuzaki 2021, GPT-J
+enum class Residual { sequential, parallel, parallel_one_norm };
 
 /// A feed-forward of experts, of which a router chooses some for each token. Shazeer et al. 2017, arXiv:1701.06538
 struct ExpertSpec {
@@ -55,14 +59,20 @@ struct Spec {
   int64_t n_rot = 0; // elements of a head that rotate
   RopePairs rope_pairs = RopePairs::adjacent;
   Gate gate = Gate::silu;
+  bool gated = true; // the feed-forward is down(gate(gate h) * (up h)), else down(gate(up h))
+  NormKind norm = NormKind::rms;
   QKNorm qk_norm = QKNorm::none;
-  bool pre_norms = true;   // RMS norm of what attention and the feed-forward read
-  bool post_norms = false; // RMS norm of what attention and the feed-forward add
+  bool qk_norm_rotated = false; // q and k are rotated first, then normed
+  bool pre_norms = true;        // norm of what attention and the feed-forward read
+  bool post_norms = false;      // norm of what attention and the feed-forward add
+  Residual residual = Residual::sequential;
   double norm_eps = 1e-5;
   double embedding_scale = 1.0;
   double residual_scale = 1.0;  // of what attention and the feed-forward add
   double attention_scale = 0.0; // of q . k; usually 1/sqrt(head_dim)
   double attention_soft_cap = 0.0;
+  double clip_qkv = 0.0;   // largest magnitude of q, k and v; 0 for any
+  double alibi_bias = 0.0; // 0, or slopes of distances are 2^(-alibi_bias i / n_heads). arXiv:2108.12409
   double logit_scale = 1.0;
   double logit_soft_cap = 0.0;
   std::vector<float> rope_divisors; // [n_rot / 2] of the frequencies, or empty; the file may have them as a tensor

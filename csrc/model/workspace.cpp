@@ -8,7 +8,9 @@ Workspace::Workspace(const Spec& s, int64_t max_rows, int64_t n_angles)
   const ExpertSpec& e = s.experts;
   const int64_t ffn_size = e.n_experts ? e.shared_ffn_size : s.ffn_size;
   const int64_t routing = e.n_experts ? e.n_experts + 1 + s.hidden_size : 0;
-  const int64_t columns = 2 * s.hidden_size + qkv_size + 2 * ffn_size + routing + n_angles * 2 * half_rot;
+  const int64_t up_size = (s.gated ? 2 : 1) * ffn_size;
+  const int64_t streams = s.residual == Residual::sequential ? 2 : 3;
+  const int64_t columns = streams * s.hidden_size + qkv_size + up_size + routing + n_angles * 2 * half_rot;
   floats_ = Buffer(max_rows * columns * 4, "the workspace of a pass");
   float* next = floats_.as<float>();
   const auto take = [&](int64_t cols) {
@@ -18,11 +20,12 @@ Workspace::Workspace(const Spec& s, int64_t max_rows, int64_t n_angles)
   };
   x = take(s.hidden_size);
   y = take(s.hidden_size);
+  z = s.residual == Residual::sequential ? y : take(s.hidden_size);
   qkv = take(qkv_size);
   q = {qkv.data, max_rows, s.q_size(), qkv_size};
   k = {qkv.data + s.q_size(), max_rows, s.kv_size(), qkv_size};
   v = {qkv.data + s.q_size() + s.kv_size(), max_rows, s.kv_size(), qkv_size};
-  gate_up = take(2 * ffn_size);
+  gate_up = take(up_size);
   for (int64_t i = 0; i < n_angles; ++i) angles.push_back({take(half_rot), take(half_rot)});
   h = Hidden(max_rows, s.hidden_size);
   a = Hidden(max_rows, s.q_size());
@@ -45,7 +48,8 @@ Rows<float> Workspace::logits_rows(int64_t n) {
 }
 
 void Workspace::resize(int64_t rows) {
-  for (Rows<float>* view : {&x, &y, &qkv, &q, &k, &v, &gate_up, &router, &shared_weight, &shared}) view->rows = rows;
+  for (Rows<float>* view : {&x, &y, &z, &qkv, &q, &k, &v, &gate_up, &router, &shared_weight, &shared})
+    view->rows = rows;
   for (RopeAngles& a : angles) a.cos.rows = a.sin.rows = rows;
 }
 

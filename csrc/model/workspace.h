@@ -19,10 +19,10 @@ struct Workspace {
   Rows<float> logits_rows(int64_t n);
 
   int64_t max_rows = 0;
-  Rows<float> x;                             // [T, D] the residual stream
-  Rows<float> q, k, v, qkv;                  // [T, H d], [T, G d], [T, G d], side by side in qkv
-  Rows<float> y;                             // [T, D] what a block adds to x
-  Rows<float> gate_up;                       // [T, 2F]; F is the shared expert's in a mixture of experts
+  Rows<float> x;            // [T, D] the residual stream
+  Rows<float> q, k, v, qkv; // [T, H d], [T, G d], [T, G d], side by side in qkv
+  Rows<float> y, z;         // [T, D] what attention and the feed-forward add to x, one unless parallel
+  Rows<float> gate_up;      // [T, 2F], or [T, F] without a gate; F is the shared expert's in a mixture of experts
   Rows<float> router, shared_weight, shared; // [T, E], [T, 1], [T, D]
   Routes routes;
   ExpertRoom experts;             // for T * n_used rows

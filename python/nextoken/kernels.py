@@ -26,11 +26,13 @@ from nextoken.kernel_arguments import (
 __all__ = [
     "KV_BLOCK",
     "PackedMatrix",
+    "activation",
     "attention",
     "dequantize",
     "isas",
     "kv_cache",
     "kv_write",
+    "layer_norm",
     "matmul",
     "pack",
     "paged_attention",
@@ -133,12 +135,48 @@ def rms_norm(
     """
     x = floats(x, "x")
     rows = as_rows(x, "x")
-    if weight is not None:
-        weight = floats(weight, "weight", ndim=1)
-        if weight.size != rows.shape[1]:
-            raise ValueError(f"weight: expected shape ({rows.shape[1]},), got {weight.shape}")
-    result: FloatArray = _native.kernels.rms_norm(rows, weight, eps, isa)
+    result: FloatArray = _native.kernels.rms_norm(rows, _of_columns(weight, "weight", rows), eps, isa)
     return result.reshape(x.shape)
+
+
+def layer_norm(
+    x: FloatArray,
+    weight: FloatArray | None = None,
+    bias: FloatArray | None = None,
+    eps: float = 1e-5,
+    *,
+    isa: str | None = None,
+) -> FloatArray:
+    """`(x - mean(x)) / sqrt(var(x) + eps) * weight + bias` over the last axis. arXiv:1607.06450
+
+    x: (..., n) float32. weight, bias: (n,) float32, or None for ones and zeros.
+    Raises TypeError for a wrong dtype, ValueError for a wrong shape.
+    """
+    x = floats(x, "x")
+    rows = as_rows(x, "x")
+    weight, bias = _of_columns(weight, "weight", rows), _of_columns(bias, "bias", rows)
+    result: FloatArray = _native.kernels.layer_norm(rows, weight, bias, eps, isa)
+    return result.reshape(x.shape)
+
+
+def _of_columns(part: FloatArray | None, name: str, rows: FloatArray) -> FloatArray | None:
+    """None, or one float32 a column."""
+    if part is None:
+        return None
+    part = floats(part, name, ndim=1)
+    if part.size != rows.shape[1]:
+        raise ValueError(f"{name}: expected shape ({rows.shape[1]},), got {part.shape}")
+    return part
+
+
+def activation(x: FloatArray, name: str, *, isa: str | None = None) -> FloatArray:
+    """An activation of feed-forwards, element by element, of a float32 array.
+
+    "silu": x * sigmoid(x); "gelu": x times the normal distribution's share below x; "gelu_tanh": its approximation by
+    tanh; "relu": max(x, 0); "relu_squared". Raises TypeError for a wrong dtype, ValueError for an unknown name.
+    """
+    result: FloatArray = _native.kernels.activation(name, floats(x, "x"), isa)
+    return result
 
 
 def rope(
@@ -242,13 +280,15 @@ def paged_attention(
     window: int | None = None,
     scale: float | None = None,
     soft_cap: float | None = None,
+    slopes: FloatArray | None = None,
     isa: str | None = None,
 ) -> FloatArray:
     """Attention of queries (T, n_heads, head_dim) float32 to the `n_keys` tokens of a sequence in a `kv_cache()`.
 
     Token i of the sequence stands in block block_table[i // 64]. The queries are its last T tokens, each sees itself
     and the keys before it, with a `window` the last `window` of them; causal=False lets all see all keys. `scale` is
-    1/sqrt(head_dim) unless given; `soft_cap` makes scores soft_cap * tanh(score / soft_cap). n_heads is a multiple of
+    1/sqrt(head_dim) unless given; `soft_cap` makes scores soft_cap * tanh(score / soft_cap). With `slopes`
+    (n_heads,), slope * (key's position - query's) is added to them: ALiBi, arXiv:2108.12409. n_heads is a multiple of
     the cache's n_kv_heads. Returns (T, n_heads, head_dim) float32. It works on the calling thread.
 
     Raises TypeError for a wrong dtype, ValueError for a wrong shape, IndexError for a block outside the cache.
@@ -260,8 +300,9 @@ def paged_attention(
         raise ValueError(f"soft_cap: expected a positive number, got {soft_cap}")
     scale = 1.0 / math.sqrt(max(q.shape[2], 1)) if scale is None else scale
     table = indices(block_table, "block_table")
+    slopes = None if slopes is None else floats(slopes, "slopes", ndim=1)
     result: FloatArray = _native.kernels.paged_attention(
-        q, k_cache, v_cache, table, n_keys, causal, window or 0, scale, soft_cap or 0.0, isa
+        q, k_cache, v_cache, table, n_keys, causal, window or 0, scale, soft_cap or 0.0, isa, slopes=slopes
     )
     return result
 
@@ -275,6 +316,7 @@ def attention(
     window: int | None = None,
     scale: float | None = None,
     soft_cap: float | None = None,
+    slopes: FloatArray | None = None,
     kv_dtype: str = "f16",
     isa: str | None = None,
 ) -> FloatArray:
@@ -303,5 +345,6 @@ def attention(
         window=window,
         scale=scale,
         soft_cap=soft_cap,
+        slopes=slopes,
         isa=isa,
     )

@@ -147,3 +147,28 @@ def test_wrong_arguments_are_named() -> None:
         kernels.paged_attention(q, keys, values, [2], 3)
     with pytest.raises(ValueError, match="n_keys: block_table is too short"):
         kernels.paged_attention(q, keys, values, [0], 65)
+
+
+@pytest.mark.parametrize("kv_dtype", ["f32", "f16"])
+@pytest.mark.parametrize(("n_q", "before"), [(1, 700), (20, 250), (300, 0)])
+def test_slopes_add_distances_the_same_in_every_tiling_and_isa(n_q: int, before: int, kv_dtype: str) -> None:
+    n_k, group, d = n_q + before, 3, 40
+    q, k, v = make(n_q, n_q, n_k, 1, group, d)
+    slopes = np.array([0.5, 0.03, 0.0], np.float32)
+    y = reference.assert_equal_on_all_isas(
+        lambda isa: kernels.attention(q, k, v, slopes=slopes, kv_dtype=kv_dtype, isa=isa)
+    )
+    dtype = np.float16 if kv_dtype == "f16" else np.float32
+    rounded = k.astype(dtype), v.astype(dtype)
+    expected, bound = reference.attention(q, *rounded, None, 1 / np.sqrt(d), None, slopes=slopes)
+    assert np.all(np.abs(y - expected) <= bound)
+    for t in (0, n_q // 2, n_q - 1):  # alone, as in decoding
+        until = before + t + 1
+        alone = kernels.attention(q[t : t + 1], k[:until], v[:until], slopes=slopes, kv_dtype=kv_dtype)
+        assert np.array_equal(alone[0], y[t])
+
+
+def test_slopes_of_another_number_of_heads_are_refused() -> None:
+    q, k, v = make(0, 2, 2, 1, 2, 16)
+    with pytest.raises(ValueError, match="slopes"):
+        kernels.attention(q, k, v, slopes=np.ones(3, np.float32))

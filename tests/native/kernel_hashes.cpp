@@ -136,6 +136,19 @@ void rows(const KernelTable& kernels, Record& record) {
       kernels.gated_activation(gate, x.data(), w.data(), n, y.data());
       record.add("gated_activation", y);
     }
+    kernels.layer_norm(x.data(), w.data(), nullptr, 1e-5f, n, y.data());
+    record.add("layer_norm", y);
+    kernels.layer_norm(x.data(), w.data(), x.data(), 1e-5f, n, y.data());
+    record.add("layer_norm", y);
+    for (const Gate gate : {Gate::gelu, Gate::relu, Gate::relu_squared}) {
+      kernels.activation(gate, x.data(), n, y.data());
+      record.add("activation", y);
+      kernels.gated_activation(gate, x.data(), w.data(), n, y.data());
+      record.add("activation", y);
+    }
+    y = x;
+    kernels.clamp(0.7f, n, y.data());
+    record.add("clamp", y);
     y = x;
     kernels.add(w.data(), n, y.data());
     kernels.multiply(0.3f, n, y.data());
@@ -202,12 +215,16 @@ void attention(const KernelTable& kernels, Record& record) {
     }
     const int64_t n_rows = h.n_tokens * h.group;
     const Floats q = random.numbers(n_rows * h.head_dim);
-    const AttentionArgs args{h.type,     h.head_dim, k_blocks.data(),  v_blocks.data(), q.data(), h.group * h.head_dim,
-                             h.n_tokens, h.group,    h.first_position, h.window,        0.125f,   h.soft_cap,
-                             {}};
+    AttentionArgs args{h.type,     h.head_dim, k_blocks.data(),  v_blocks.data(), q.data(), h.group * h.head_dim,
+                       h.n_tokens, h.group,    h.first_position, h.window,        0.125f,   h.soft_cap,
+                       {},         nullptr};
     Floats scratch((size_t)kernels.attention_scratch(n_rows, h.head_dim)), y(q.size());
     kernels.attention(args, y.data(), h.group * h.head_dim, scratch.data());
     record.add("attention" + cache, y);
+    const float slopes[] = {0.25f, 0.0625f, 0.015625f, 0.00390625f};
+    args.slopes = slopes;
+    kernels.attention(args, y.data(), h.group * h.head_dim, scratch.data());
+    record.add("attention with distances" + cache, y);
   }
 }
 

@@ -90,15 +90,36 @@ static void score_tiles(const AttentionArgs& args, int64_t segment, int64_t bloc
   }
 }
 
+// What is done to the scores of a row before they become weights.
+struct RowBias {
+  float cap, slope;
+  float behind; // position of the segment's first key minus the query's
+
+  RowBias(const AttentionArgs& args, int64_t row, int64_t segment)
+      : cap(args.soft_cap),
+        slope(args.slopes ? args.slopes[row % args.group] : 0.0f),
+        behind((float)(segment * ATTENTION_SEGMENT - args.first_position - row / args.group)) {}
+};
+
+// scores[t] += slope * (behind + t). Press et al. 2021, arXiv:2108.12409
+static void add_distances(float* scores, int64_t begin, int64_t end, float slope, float behind) {
+  float lanes[16];
+  for (int64_t i = 0; i < 16; ++i) lanes[i] = (float)i;
+  const F32x16 first = load16(lanes), s = all16(slope);
+  for (int64_t t = begin; t < end; t += 16)
+    store16(scores + t, fma16(s, add16(all16(behind + (float)t), first), load16(scores + t)));
+}
+
 // Scores of one row to weights exp(score - max); lanes of the first and last sixteen that are not seen become 0.
-static void weights_of_row(float* scores, Span s, float cap, float* max, float* sum) {
+static void weights_of_row(float* scores, Span s, const RowBias& bias, float* max, float* sum) {
   if (s.empty()) {
     *max = MINUS_INFINITY;
     *sum = 0.0f;
     return;
   }
   const int64_t begin = s.begin / 16 * 16, end = (s.end + 15) / 16 * 16;
-  if (cap > 0.0f) soft_cap(cap, end - begin, scores + begin);
+  if (bias.cap > 0.0f) soft_cap(bias.cap, end - begin, scores + begin);
+  if (bias.slope != 0.0f) add_distances(scores, begin, end, bias.slope, bias.behind);
   for (int64_t t = begin; t < s.begin; ++t) scores[t] = MINUS_INFINITY;
   for (int64_t t = s.end; t < end; ++t) scores[t] = MINUS_INFINITY;
   const float m = largest(scores + begin, end - begin);
@@ -180,8 +201,8 @@ static void segment_as(const AttentionArgs& args, int64_t segment, float* max, f
     }
   }
   for (int64_t r = 0; r < rows; ++r) {
-    weights_of_row(w.scores + r * ATTENTION_SEGMENT, seen(args, r / args.group, segment), args.soft_cap, max + r,
-                   sum + r);
+    weights_of_row(w.scores + r * ATTENTION_SEGMENT, seen(args, r / args.group, segment), RowBias(args, r, segment),
+                   max + r, sum + r);
     for (int64_t d = 0; d < width; d += 16) store16(out + r * out_stride + d, zero16());
   }
   for (int64_t i = 0; i < blocks.n; ++i) {

@@ -110,8 +110,9 @@ static void pack_queries_q8(const AttentionArgs& args, int16_t* packed, float* s
 
 // Scores of one row to int16 weights in the same place, [ATTENTION_SEGMENT], 0 for keys that are not seen; returns
 // their scale. v_scales[b]: of the values of block b of the segment.
-static float weights_of_row_q8(float* scores, Span s, float cap, const float* const* v_scales, float* max, float* sum) {
-  weights_of_row(scores, s, cap, max, sum);
+static float weights_of_row_q8(float* scores, Span s, const RowBias& bias, const float* const* v_scales, float* max,
+                               float* sum) {
+  weights_of_row(scores, s, bias, max, sum);
   int16_t* const weights = (int16_t*)scores;
   F32x16 most = zero16(), seen = zero16();
   const int64_t begin = s.empty() ? 0 : s.begin / 16 * 16, end = s.empty() ? 0 : (s.end + 15) / 16 * 16;
@@ -173,7 +174,7 @@ static void segment_q8(const AttentionArgs& args, int64_t segment, float* max, f
   int32_t* const sums = (int32_t*)out;
   for (int64_t r = 0; r < rows; ++r) {
     w.v_scale[r] = weights_of_row_q8(w.scores + r * ATTENTION_SEGMENT, seen(args, r / args.group, segment),
-                                     args.soft_cap, v_scales, max + r, sum + r);
+                                     RowBias(args, r, segment), v_scales, max + r, sum + r);
     for (int64_t d = 0; d < width; d += 16) store16_i32(sums + r * out_stride + d, I32x16{});
   }
   for (int64_t i = 0; i < blocks.n; ++i) {

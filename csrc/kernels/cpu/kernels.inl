@@ -6,6 +6,7 @@
 
 #include "exp.inl"
 #include "rms_norm.inl"
+#include "layer_norm.inl"
 #include "rope.inl"
 #include "activation.inl"
 #include "elementwise.inl"

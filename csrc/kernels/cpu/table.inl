@@ -10,10 +10,13 @@ static constexpr KernelTable make_table() {
   t.quantize_q256 = quantize_q256;
   t.round_bf16 = round_bf16;
   t.rms_norm = rms_norm;
+  t.layer_norm = layer_norm;
   t.rope = rope;
   t.gated_activation = gated_activation;
+  t.activation = activation;
   t.add = add;
   t.multiply = multiply;
+  t.clamp = clamp;
   t.soft_cap = soft_cap;
   t.softmax = softmax;
   t.max_sum_exp = max_sum_exp;

@@ -309,17 +309,26 @@ class RopePairs:
 
 class Gate:
     """
-    The activation of the gated feed-forward.
+    The activation of the feed-forward.
 
     Members:
 
       silu : x * sigmoid(x): SwiGLU
 
       gelu_tanh : the tanh form of GELU: GeGLU
+
+      gelu : x times the normal distribution's share below x
+
+      relu : x above zero, else zero
+
+      relu_squared : its square
     """
 
     __members__: typing.ClassVar[dict[str, Gate]]
+    gelu: typing.ClassVar[Gate]
     gelu_tanh: typing.ClassVar[Gate]
+    relu: typing.ClassVar[Gate]
+    relu_squared: typing.ClassVar[Gate]
     silu: typing.ClassVar[Gate]
 
     @typing.overload
@@ -333,6 +342,81 @@ class Gate:
     def __int__(self) -> int: ...
     @typing.overload
     def __ne__(self, other: Gate) -> bool: ...
+    @typing.overload
+    def __ne__(self, other: typing.Any) -> bool: ...
+    def __repr__(self) -> str: ...
+    def __setstate__(self, state: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    def __str__(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def value(self) -> int: ...
+
+class NormKind:
+    """
+    What norms divide by.
+
+    Members:
+
+      rms : the root of the mean square
+
+      layer : the standard deviation, the mean taken off first
+    """
+
+    __members__: typing.ClassVar[dict[str, NormKind]]
+    layer: typing.ClassVar[NormKind]
+    rms: typing.ClassVar[NormKind]
+
+    @typing.overload
+    def __eq__(self, other: NormKind) -> bool: ...
+    @typing.overload
+    def __eq__(self, other: typing.Any) -> bool: ...
+    def __getstate__(self) -> int: ...
+    def __hash__(self) -> int: ...
+    def __index__(self) -> int: ...
+    def __init__(self, value: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    def __int__(self) -> int: ...
+    @typing.overload
+    def __ne__(self, other: NormKind) -> bool: ...
+    @typing.overload
+    def __ne__(self, other: typing.Any) -> bool: ...
+    def __repr__(self) -> str: ...
+    def __setstate__(self, state: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    def __str__(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def value(self) -> int: ...
+
+class Residual:
+    """
+    What the feed-forward reads.
+
+    Members:
+
+      sequential : the stream with attention's part in it
+
+      parallel : the stream that attention read, through a norm of its own
+
+      parallel_one_norm : what attention read
+    """
+
+    __members__: typing.ClassVar[dict[str, Residual]]
+    parallel: typing.ClassVar[Residual]
+    parallel_one_norm: typing.ClassVar[Residual]
+    sequential: typing.ClassVar[Residual]
+
+    @typing.overload
+    def __eq__(self, other: Residual) -> bool: ...
+    @typing.overload
+    def __eq__(self, other: typing.Any) -> bool: ...
+    def __getstate__(self) -> int: ...
+    def __hash__(self) -> int: ...
+    def __index__(self) -> int: ...
+    def __init__(self, value: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    def __int__(self) -> int: ...
+    @typing.overload
+    def __ne__(self, other: Residual) -> bool: ...
     @typing.overload
     def __ne__(self, other: typing.Any) -> bool: ...
     def __repr__(self) -> str: ...
@@ -384,18 +468,21 @@ class RopeScaling:
 
 class QKNorm:
     """
-    RMS norms of queries and keys before the rotation.
+    Norms of queries and keys.
 
     Members:
 
       none
 
-      per_head : of each head by itself
+      per_head : of each head by itself, with one weight for all
+
+      each_head : of each head by itself, with its own weight
 
       whole : of all heads of a token together
     """
 
     __members__: typing.ClassVar[dict[str, QKNorm]]
+    each_head: typing.ClassVar[QKNorm]
     none: typing.ClassVar[QKNorm]
     per_head: typing.ClassVar[QKNorm]
     whole: typing.ClassVar[QKNorm]
@@ -564,7 +651,9 @@ class Spec:
 
     experts: ExpertSpec
     gate: Gate
+    norm: NormKind
     qk_norm: QKNorm
+    residual: Residual
     rope_pairs: RopePairs
 
     def __init__(self) -> None: ...
@@ -578,6 +667,14 @@ class Spec:
         Raise ModelFormatError, naming the field, if the numbers fit no decoder.
         """
 
+    @property
+    def alibi_bias(self) -> float:
+        """
+        slopes of distances are 2^(-alibi_bias i / n_heads); 0 for none
+        """
+
+    @alibi_bias.setter
+    def alibi_bias(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
     @property
     def attention_scale(self) -> float:
         """
@@ -595,6 +692,14 @@ class Spec:
     @attention_soft_cap.setter
     def attention_soft_cap(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
     @property
+    def clip_qkv(self) -> float:
+        """
+        largest magnitude of q, k and v; 0 for any
+        """
+
+    @clip_qkv.setter
+    def clip_qkv(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
     def embedding_scale(self) -> float: ...
     @embedding_scale.setter
     def embedding_scale(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
@@ -602,6 +707,14 @@ class Spec:
     def ffn_size(self) -> int: ...
     @ffn_size.setter
     def ffn_size(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def gated(self) -> bool:
+        """
+        down(gate(gate h) * (up h)), else down(gate(up h))
+        """
+
+    @gated.setter
+    def gated(self, arg0: bool) -> None: ...
     @property
     def head_dim(self) -> int: ...
     @head_dim.setter
@@ -663,7 +776,7 @@ class Spec:
     @property
     def post_norms(self) -> bool:
         """
-        RMS norm of what attention and the feed-forward add
+        norm of what attention and the feed-forward add
         """
 
     @post_norms.setter
@@ -671,11 +784,19 @@ class Spec:
     @property
     def pre_norms(self) -> bool:
         """
-        RMS norm of what attention and the feed-forward read
+        norm of what attention and the feed-forward read
         """
 
     @pre_norms.setter
     def pre_norms(self, arg0: bool) -> None: ...
+    @property
+    def qk_norm_rotated(self) -> bool:
+        """
+        q and k are rotated first, then normed
+        """
+
+    @qk_norm_rotated.setter
+    def qk_norm_rotated(self, arg0: bool) -> None: ...
     @property
     def residual_scale(self) -> float:
         """

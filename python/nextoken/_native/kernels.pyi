@@ -22,7 +22,13 @@ class PackedMatrix:
     @property
     def type(self) -> str: ...
 
+def activation(
+    gate: str | bytes, x: numpy.typing.NDArray[numpy.float32], isa: typing.Any = None
+) -> numpy.typing.NDArray[numpy.float32]: ...
 def argmax(x: numpy.typing.NDArray[numpy.float32], isa: typing.Any = None) -> int: ...
+def clamp(
+    limit: typing.SupportsFloat | typing.SupportsIndex, x: numpy.typing.NDArray[numpy.float32], isa: typing.Any = None
+) -> numpy.typing.NDArray[numpy.float32]: ...
 def dequantize(
     data: numpy.typing.NDArray[numpy.uint8], weight_type: str | bytes
 ) -> numpy.typing.NDArray[numpy.float32]: ...
@@ -61,6 +67,13 @@ def kv_write(
     slots: numpy.typing.NDArray[numpy.int64],
     isa: typing.Any = None,
 ) -> None: ...
+def layer_norm(
+    x: numpy.typing.NDArray[numpy.float32],
+    weight: numpy.typing.NDArray[numpy.float32] | None,
+    bias: numpy.typing.NDArray[numpy.float32] | None,
+    eps: typing.SupportsFloat | typing.SupportsIndex,
+    isa: typing.Any = None,
+) -> numpy.typing.NDArray[numpy.float32]: ...
 def matmul(
     x: numpy.typing.NDArray[numpy.float32],
     weights: PackedMatrix,
@@ -88,6 +101,7 @@ def paged_attention(
     isa: typing.Any = None,
     token_step: typing.SupportsInt | typing.SupportsIndex = 16,
     by_segments: bool = False,
+    slopes: typing.Annotated[numpy.typing.ArrayLike, numpy.float32] | None = None,
 ) -> numpy.typing.NDArray[numpy.float32]: ...
 def quantize(
     array: numpy.typing.NDArray[numpy.float32], weight_type: str | bytes

@@ -26,8 +26,10 @@ class TensorInfo:
     """One tensor of a checkpoint. `shape[0]` is the length of a row; `offset` is a position in the file.
 
     `file` counts the checkpoint's files. A matrix is converted to `stored_type` if that is not None; with
-    `halved_heads` its rows are heads that rotate (i, i + n/2) and become pairs (2i, 2i + 1). A vector gets `plus`
-    added; one that is in no file has its `values` here.
+    `halved_heads` its rows are heads that rotate (i, i + n/2) and become pairs (2i, 2i + 1); with `qkv_groups` they are
+    so many groups of queries, a key and a value of `head_dim` rows each, and become all queries, keys and values; with
+    `transposed` the file has it column by column. A vector gets `plus` added; one that is in no file has its `values`
+    here.
     """
 
     name: str
@@ -39,6 +41,9 @@ class TensorInfo:
     file: int = 0
     stored_type: int | None = None
     halved_heads: int = 0
+    qkv_groups: int = 0
+    head_dim: int = 0
+    transposed: bool = False
     plus: float = 0.0
     values: tuple[float, ...] = ()
 
