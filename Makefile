@@ -23,7 +23,7 @@ CXX_FILES = $(shell find csrc tests/native $(wildcard bench) -name '*.cpp' -o -n
 LINTED := $(wildcard python tests bench scripts)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-models compare-transformers bits bench bench-peers bench-check lint format stubs native asan tsan demo docs wheels release-check clean
+.PHONY: help build test test-models compare-transformers bits bench bench-peers bench-check lint format stubs native asan tsan demo docs wheels release-check hashes clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -166,11 +166,19 @@ wheels: $(VENV)/release-tools ## wheels for Linux on x86-64 and aarch64, CPython
 	rm -rf dist
 	$(BIN)/python scripts/wheels.py $(WHEELS)
 
-release-check: build $(VENV)/release-tools ## whether dist/ may be uploaded: contents, tags, older processors, same bytes
+# ARM64=build/arm64, a folder of scripts/arm64_python.sh, runs the aarch64 wheel too; CHECKS="--only tags" some checks.
+RELEASE_CHECK = $(BIN)/python scripts/release_check.py $(if $(ARM64),--arm64 $(ARM64)) \
+  --model "$$($(BIN)/python -c 'from nextoken.checkpoints import catalogue; print(catalogue.fetch("smollm2-135m"))')"
+
+build/tiny/hashes.json: tests/bits/hashes.json $(VENV)/installed $(VENV)/dev-tools
 	PYTHONPATH=. $(BIN)/python scripts/tiny_models.py build/tiny
+
+release-check: build $(VENV)/release-tools build/tiny/hashes.json ## whether dist/ may be uploaded: contents, tags, older processors, same bytes
 	$(BIN)/python scripts/stubs.py --check
-	$(BIN)/python scripts/release_check.py --model "$$($(BIN)/python -c \
-	  'from nextoken.checkpoints import catalogue; print(catalogue.fetch("smollm2-135m"))')"
+	$(RELEASE_CHECK) $(CHECKS)
+
+hashes: build $(VENV)/release-tools build/tiny/hashes.json ## the same bits by gcc, clang, -O2, -O3, on Windows and Arm, and from the wheels of dist/
+	$(RELEASE_CHECK) --only hashes --only windows --only installed --only "installed on aarch64"
 
 clean: ## remove what make made, the downloaded models excepted
 	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -24,18 +24,17 @@ def main(tiny_models: Path, model: Path | None) -> None:
 
     from nextoken import LLM
 
-    expected = json.loads((tiny_models / "hashes.json").read_text())
+    cases = json.loads((tiny_models / "hashes.json").read_text())
     wrong, isa = [], ""
-    for name, hashes in expected.items():
-        path = tiny_models / f"{name.replace(' ', '-')}.gguf"
-        with LLM(path, n_threads=2) as llm:
+    for case in cases:
+        with LLM(tiny_models / case["file"], n_threads=2, kv_dtype=case["kv_dtype"]) as llm:
             isa = llm.isa
             ids = np.random.default_rng(5).integers(0, llm.vocab_size, 40).tolist()
             logits = llm([ids])[0]
-        if hashlib.sha256(logits.astype("<f4").tobytes()).hexdigest() != hashes["logits"]:
-            wrong.append(name)
+        if hashlib.sha256(logits.astype("<f4").tobytes()).hexdigest() != case["logits"]:
+            wrong.append(case["name"])
     assert not wrong, f"{isa}: other bits for {wrong}"
-    said = f"{len(expected)} hashes equal"
+    said = f"{len(cases)} hashes equal"
     if model is not None:
         with LLM(model) as llm:
             said += f", {llm.generate('The capital of France is', max_tokens=4).text!r}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib.metadata
 import importlib.util
 import os
 import re
@@ -21,15 +22,13 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
+from hash_checks import EMULATED, emulators_here, hashes, say, windows  # noqa: E402
 from kernel_objects import faults  # noqa: E402
 from wheel_smoke import smoke  # noqa: E402
-from wheels import GLIBC, WORK, find_python  # noqa: E402
+from wheels import GLIBC, MACHINES, WORK, find_python, last_commit_time  # noqa: E402
 
 MOST_BYTES = 5_000_000
 OLDEST_GLIBC = (2, 28)  # manylinux_2_28 or older
-HASHES = ROOT / "tests" / "native" / "kernel_hashes.txt"
-EMULATED = ("qemu-x86_64 -cpu Nehalem", "qemu-x86_64 -cpu Haswell")
-COMPILERS = (("g++", "-O2"), ("g++", "-O3"), ("clang++", "-O2"), ("clang++", "-O3"))
 
 
 def main() -> None:
@@ -63,13 +62,6 @@ def wheels(dist: Path) -> list[Path]:
     found = sorted(dist.glob("*.whl"))
     assert found, f"{dist} holds no wheels: run `make wheels`"
     return found
-
-
-def say(*command: str | Path) -> str:
-    done = subprocess.run([*map(str, command)], cwd=ROOT, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise RuntimeError(f"{' '.join(map(str, command))}:\n{done.stdout}{done.stderr}")
-    return done.stdout
 
 
 def version(arguments: argparse.Namespace) -> Iterator[str]:
@@ -138,10 +130,6 @@ def docs(_: argparse.Namespace) -> Iterator[str]:
     yield "built without a warning"
 
 
-def emulators_here(commands: tuple[str, ...]) -> list[str]:
-    return [command for command in commands if shutil.which(command.split()[0])]
-
-
 def installed(arguments: argparse.Namespace) -> Iterator[str]:
     """Each x86-64 wheel in a new environment without a compiler; older processors by emulation."""
     emulators = emulators_here(EMULATED)
@@ -185,71 +173,48 @@ def installed_arm64(arguments: argparse.Namespace) -> Iterator[str]:
                 yield f"qemu-aarch64 -cpu {cpu}: {said.strip()}"
 
 
-def hashes(arguments: argparse.Namespace) -> Iterator[str]:
-    """The kernels' hashes by every compiler and emulator at hand, optimised by -O2 and -O3."""
-    wheel_built = arguments.work / "x86_64" / "core" / "tests" / "native" / "kernel_hashes"
-    runs = [("clang of ziglang -O3", "", wheel_built)]
-    runs += [(f"clang of ziglang -O3, {e}", e, wheel_built) for e in emulators_here(EMULATED)]
-    arm = arguments.work / "aarch64" / "core" / "tests" / "native" / "kernel_hashes"
-    if shutil.which("qemu-aarch64") and Path("/usr/aarch64-linux-gnu").exists():
-        for cpu in ("max", "cortex-a53"):
-            emulator = f"qemu-aarch64 -L /usr/aarch64-linux-gnu -cpu {cpu}"
-            runs.append((f"clang of ziglang -O3, {emulator}", emulator, arm))
-    else:
-        yield "aarch64: not run, no qemu-aarch64 with /usr/aarch64-linux-gnu"
-    for compiler, level in COMPILERS:
-        program = shutil.which(compiler) or shutil.which(f"{compiler}-14")
-        if program:
-            folder = arguments.work / f"hashes-{compiler}{level}"
-            runs.append((f"{compiler} {level}", "", built_hashes(program, level, folder, arguments.launcher)))
-        else:
-            yield f"{compiler} {level}: not run, no such compiler"
-    for name, emulator, program in runs:
-        yield f"{name}: {say(*emulator.split(), program, HASHES).strip()}"
-
-
-def built_hashes(compiler: str, level: str, folder: Path, launcher: str) -> Path:
-    settings = {
-        "CMAKE_CXX_COMPILER": compiler,
-        "CMAKE_CXX_COMPILER_LAUNCHER": launcher,
-        "NEXTOKEN_OPTIMIZE": level,
-        "NEXTOKEN_PYTHON": "OFF",
-        "NEXTOKEN_TESTS": "ON",
-    }
-    say("cmake", "-S", ROOT, "-B", folder, *(f"-D{key}={value}" for key, value in settings.items()))
-    say(
-        "cmake",
-        "--build",
-        folder,
-        "-j",
-        os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL", "2"),
-        "--target",
-        "kernel_hashes",
-    )
-    return folder / "tests" / "native" / "kernel_hashes"
+def sdist(arguments: argparse.Namespace) -> Iterator[str]:
+    """The source distribution, built by pip with this system's compiler and used."""
+    (file,) = arguments.dist.glob("*.tar.gz")
+    with tempfile.TemporaryDirectory() as folder:
+        say(sys.executable, "-m", "venv", folder)
+        python = Path(folder) / "bin" / "python"
+        environment = os.environ | {"CMAKE_CXX_COMPILER_LAUNCHER": arguments.launcher}
+        pip = [python, "-m", "pip", "--disable-pip-version-check", "-q", "install"]
+        say(*pip, file.resolve(), environment=environment)
+        model = [arguments.model] if arguments.model else []
+        yield say(python, ROOT / "scripts" / "check_installed.py", arguments.tiny, *model).strip()
 
 
 def again(arguments: argparse.Namespace) -> Iterator[str]:
-    """A second build, elsewhere and without a cache, has the same bytes."""
-    with tempfile.TemporaryDirectory() as folder:
-        for machine in ("x86_64", "aarch64"):
-            names = {w.name for w in wheels(arguments.dist) if machine in w.name}
-            if not names:
-                continue
-            newest = max(names, key=lambda name: int(name.split("-cp3")[1].split("-")[0]))
-            python = f"3.{newest.split('-cp3')[1].split('-')[0]}"
-            command = [
-                sys.executable,
-                str(ROOT / "scripts" / "wheels.py"),
-                "--machine",
-                machine,
-                "--python",
-                python,
-            ]
-            say(*command, "--out", f"{folder}/dist", "--work", f"{folder}/{machine}")
-            first, second = arguments.dist / newest, Path(folder) / "dist" / newest
-            assert first.read_bytes() == second.read_bytes(), f"{newest}: other bytes in a second build"
-            yield f"{newest}: the same bytes, sha256 {hashlib.sha256(first.read_bytes()).hexdigest()}"
+    """A second build has the same bytes: a copy of the sources elsewhere, another copy of the compiler, no caches."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for file in say("git", "ls-files").splitlines():
+            copy = folder / "source" / file
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / file, copy)
+        say(sys.executable, "-m", "venv", folder / "tools")
+        python = folder / "tools" / "bin" / "python"
+        ziglang = f"ziglang=={importlib.metadata.version('ziglang')}"
+        say(python, "-m", "pip", "--disable-pip-version-check", "-q", "install", ziglang)
+        environment = os.environ | {
+            "ZIG_GLOBAL_CACHE_DIR": f"{folder}/zig",
+            "ZIG_LOCAL_CACHE_DIR": f"{folder}/zig",
+            "SOURCE_DATE_EPOCH": last_commit_time(),
+        }
+        script = folder / "source" / "scripts" / "wheels.py"
+        for machine in MACHINES:
+            built = [w for w in wheels(arguments.dist) if w.name.endswith(f"_{machine}.whl")]
+            for wheel in built[-1:]:  # of one Python: the others' share its core, and all but a few headers
+                version = wheel.name.split("-cp3")[1].split("-")[0]
+                command = [python, script, "--machine", machine, "--python", f"3.{version}"]
+                say(*command, "--out", folder / "dist", environment=environment)
+        assert (folder / "dist").exists(), "no wheel was built again"
+        for copy in sorted((folder / "dist").iterdir()):
+            first = (arguments.dist / copy.name).read_bytes()
+            assert first == copy.read_bytes(), f"{copy.name}: other bytes in a second build"
+            yield f"{copy.name}: the same bytes, sha256 {hashlib.sha256(first).hexdigest()}"
 
 
 CHECKS: dict[str, Callable[[argparse.Namespace], Iterator[str]]] = {
@@ -258,9 +223,11 @@ CHECKS: dict[str, Callable[[argparse.Namespace], Iterator[str]]] = {
     "tags": tags,
     "kernel files": kernel_files,
     "docs": docs,
+    "source distribution": sdist,
     "installed": installed,
     "installed on aarch64": installed_arm64,
     "hashes": hashes,
+    "windows": windows,
     "a second build": again,
 }
 

@@ -18,6 +18,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -49,7 +50,7 @@ def main() -> None:
     environments = [build_environment(python, arguments.work) for python in pythons]
     build_sdist(environments[-1], arguments.out)
     for machine in arguments.machine or MACHINES:
-        tools = compilers(machine, arguments.work / machine, arguments.launcher)
+        tools = compilers(f"{machine}-linux-gnu.{GLIBC}", arguments.work / machine, arguments.launcher)
         core = build_core(arguments.work / machine / "core", tools, environments[-1])
         for environment in environments:
             wheel = build_wheel(environment, machine, core, tools, arguments)
@@ -99,17 +100,18 @@ def build_environment(python: str, work: Path) -> Path:
     return folder / "bin" / "python"
 
 
-def compilers(machine: str, folder: Path, launcher: str) -> dict[str, str]:
-    """CMake's settings of the cross compiler, whose commands are written to `folder`."""
+def compilers(target: str, folder: Path, launcher: str) -> dict[str, str]:
+    """CMake's settings of the cross compiler for `target`, machine-system-library; its commands go to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     zig = f'"{sys.executable}" -m ziglang'
-    commands = {"c++": f"c++ -target {machine}-linux-gnu.{GLIBC}", "ar": "ar", "ranlib": "ranlib"}
+    commands = {"c++": f"c++ -target {target}", "ar": "ar", "ranlib": "ranlib"}
+    machine, system, _ = target.split("-")
     for name, arguments in commands.items():
         file = folder / name
         file.write_text(f'#!/bin/sh\nexec {zig} {arguments} "$@"\n')
         file.chmod(0o755)
     return {
-        "CMAKE_SYSTEM_NAME": "Linux",
+        "CMAKE_SYSTEM_NAME": system.capitalize(),
         "CMAKE_SYSTEM_PROCESSOR": machine,
         "CMAKE_CXX_COMPILER": str(folder / "c++"),
         "CMAKE_CXX_COMPILER_LAUNCHER": launcher,
@@ -120,8 +122,10 @@ def compilers(machine: str, folder: Path, launcher: str) -> dict[str, str]:
     }
 
 
-def build_core(folder: Path, tools: dict[str, str], python: Path) -> Path:
-    """The library below the bindings, and the program of kernel hashes beside it."""
+def build_core(
+    folder: Path, tools: dict[str, str], python: Path, programs: Sequence[str] = ("kernel_hashes",)
+) -> Path:
+    """The library below the bindings, and programs of tests/native beside it."""
     settings = tools | {"NEXTOKEN_PYTHON": "OFF", "NEXTOKEN_TESTS": "ON"}
     ninja = python.parent / "ninja"
     run(
@@ -129,7 +133,7 @@ def build_core(folder: Path, tools: dict[str, str], python: Path) -> Path:
         + [f"-D{key}={value}" for key, value in settings.items()]
     )
     jobs = os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL", str(os.cpu_count() or 1))
-    run(["cmake", "--build", str(folder), "-j", jobs, "--target", "nextoken_core", "kernel_hashes"])
+    run(["cmake", "--build", str(folder), "-j", jobs, "--target", "nextoken_core", *programs])
     return folder / "libnextoken_core.a"
 
 
@@ -146,7 +150,7 @@ def build_wheel(
         "PYBIND11_USE_CROSSCOMPILING": "ON",
         "CMAKE_INTERPROCEDURAL_OPTIMIZATION": "OFF",  # nothing to gain across the bindings, and slow
         "CMAKE_STRIP": "",  # this machine's strip knows this machine's files
-        "CMAKE_SHARED_LINKER_FLAGS": "-Wl,-s",
+        "CMAKE_MODULE_LINKER_FLAGS": "-Wl,-s",
     }
     options = [f"cmake.define.{key}={value}" for key, value in settings.items()]
     platform = f"manylinux_{GLIBC.replace('.', '_')}_{machine}"

@@ -17,19 +17,9 @@ from nextoken import errors
 ROOT = Path(__file__).parent.parent.parent
 TARGETS = {
     *("help", "build", "demo", "bench", "bench-peers", "bench-check", "docs", "clean"),
-    *(
-        "test",
-        "test-models",
-        "compare-transformers",
-        "bits",
-        "lint",
-        "format",
-        "stubs",
-        "asan",
-        "tsan",
-        "native",
-    ),
-    *("wheels", "release-check"),
+    *("test", "test-models", "compare-transformers", "bits", "lint", "format", "stubs"),
+    *("asan", "tsan", "native"),
+    *("wheels", "release-check", "hashes"),
 }
 
 
