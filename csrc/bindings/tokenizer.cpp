@@ -133,13 +133,23 @@ void bind_tokenizer(py::module_& m) {
            "Ids of UTF-8 bytes. The GIL is released; Ctrl-C is seen.")
       .def(
           "control_spans",
-          [](const Tokenizer& self, const py::bytes& text) {
+          [](const Tokenizer& self, const py::bytes& text, bool edges) {
             py::list spans;
-            for (const auto& span : self.control_spans(std::string_view(text)))
+            for (const auto& span : self.control_spans(std::string_view(text), edges))
               spans.append(py::make_tuple(span.begin, span.end, span.id));
             return spans;
           },
-          py::arg("text"), "(begin, end, id) in bytes, wherever a control token is spelt.")
+          py::arg("text"), py::arg("edges") = false,
+          "(begin, end, id) in bytes, wherever a control token is spelt; with `edges` and the white space it takes.")
+      .def(
+          "set_edges",
+          [](Tokenizer& self, int64_t id, int edges) {
+            if (edges < 0 || edges > 7) throw py::value_error("edges must be 0 to 7");
+            self.set_edges(checked(self, id), static_cast<uint8_t>(edges));
+          },
+          py::arg("id"), py::arg("edges"),
+          "A special token takes white space on its left (1) or right (2) along, or is none within a word (4). To be "
+          "called before anything is encoded.")
       .def(
           "begins_control",
           [](const Tokenizer& self, const py::bytes& text) { return self.begins_control(std::string_view(text)); },

@@ -38,7 +38,8 @@ class Parser {
         continue;
       }
       const CharSet without = set();
-      if (without.negated || without.categories || without.spaces || without.non_spaces || !without.ranges.empty())
+      if (without.negated || without.categories || without.letters || without.spaces || without.non_spaces ||
+          !without.ranges.empty())
         fail("a difference beyond ASCII");
       s.ascii &= ~without.ascii;
     } while (!take("]"));
@@ -123,10 +124,20 @@ class Parser {
     const size_t index = done() ? letters.npos : letters.find(*p_);
     if (index == letters.npos) fail("a category that is not understood");
     ++p_;
+    if (index == 0 && !done() && *p_ != '}') return add_letters(s);
     if (!take("}")) fail("a category that is not understood");
     const auto wanted = static_cast<Category>(index);
     s.categories |= static_cast<uint8_t>(1u << index);
     add_ascii(s, [&](uint32_t c) { return category(c) == wanted; });
+  }
+
+  void add_letters(CharSet& s) {
+    static const std::string kinds = "ultmo"; // the order of Letter
+    const size_t index = kinds.find(*p_++);
+    if (index == kinds.npos || !take("}")) fail("a category that is not understood");
+    const auto wanted = static_cast<Letter>(index);
+    s.letters |= static_cast<uint8_t>(1u << index);
+    add_ascii(s, [&](uint32_t c) { return letter(c) == wanted; });
   }
 
   const std::string& regex_;
@@ -138,6 +149,7 @@ class Parser {
 bool CharSet::contains(uint32_t c) const {
   if (c < 128) return ascii[c];
   bool in = categories != 0 && (categories >> static_cast<int>(category(c)) & 1);
+  if (letters != 0) in |= (letters >> static_cast<int>(letter(c)) & 1) != 0;
   in = in || ((spaces || non_spaces) && (is_space(c) ? spaces : non_spaces));
   for (size_t i = 0; !in && i < ranges.size(); ++i) in = ranges[i].first <= c && c <= ranges[i].second;
   return in != negated;

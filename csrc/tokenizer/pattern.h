@@ -14,6 +14,7 @@ namespace nextoken::tokenizer {
 struct CharSet {
   std::bitset<128> ascii;                            // final, negation included
   uint8_t categories = 0;                            // bit per Category, beyond ASCII
+  uint8_t letters = 0;                               // bit per Letter, beyond ASCII
   bool spaces = false, non_spaces = false;           // white space, and all but white space, beyond ASCII
   std::vector<std::pair<uint32_t, uint32_t>> ranges; // both ends included, beyond ASCII
   bool negated = false;                              // for what is beyond ASCII
@@ -23,7 +24,8 @@ struct CharSet {
 
 /// A disjunction of sequences of sets, each repeated: the subset of regular expressions that tokenizers use.
 ///
-/// Understood: literals, \r \n \t and escaped punctuation, \s \S \p{L|N|Z|M|P|S|C}, [...] and [^...] with ranges,
+/// Understood: literals, \r \n \t and escaped punctuation, \s \S \p{L|N|Z|M|P|S|C}, \p{Lu|Ll|Lt|Lm|Lo}, [...] and
+/// [^...] with ranges,
 /// [...--[...]] without some ASCII characters, ? + * {m} {m,} {m,n} after one of these, | between sequences, and (?!\S)
 /// at the end of one. Alternatives are tried in order and repeats are greedy, as in every engine of the backtracking
 /// family.

@@ -1,5 +1,6 @@
 #include "tokenizer/tokenizer.h"
 
+#include <algorithm>
 #include <limits>
 #include <stdexcept>
 
@@ -18,6 +19,42 @@ void check_utf8(std::string_view text) {
   }
 }
 
+/// The first byte of the character that ends before `p`.
+const char* previous(const char* begin, const char* p) {
+  do --p;
+  while (p > begin && (static_cast<unsigned char>(*p) & 0xC0) == 0x80);
+  return p;
+}
+
+const char* spaces_before(const char* begin, const char* p) {
+  while (p > begin) {
+    const char* q = previous(begin, p);
+    const char* next = q;
+    if (!is_space(next_code_point(next, p))) break;
+    p = q;
+  }
+  return p;
+}
+
+const char* spaces_behind(const char* p, const char* end) {
+  while (p < end) {
+    const char* next = p;
+    if (!is_space(next_code_point(next, end))) break;
+    p = next;
+  }
+  return p;
+}
+
+/// What \w matches.
+bool in_word(uint32_t c) {
+  const Category kind = category(c);
+  return kind == Category::letter || kind == Category::number || kind == Category::mark || c == '_';
+}
+
+bool begins_word(const char* p, const char* end) { return p < end && in_word(next_code_point(p, end)); }
+
+bool ends_word(const char* begin, const char* p) { return p > begin && begins_word(previous(begin, p), p); }
+
 } // namespace
 
 Tokenizer::Tokenizer(Vocabulary vocabulary) : vocabulary_(std::move(vocabulary)) {
@@ -30,18 +67,38 @@ Tokenizer::Tokenizer(Vocabulary vocabulary) : vocabulary_(std::move(vocabulary))
   }
 }
 
-std::vector<Tokenizer::Span> Tokenizer::control_spans(std::string_view text) const {
-  std::vector<Span> spans;
+void Tokenizer::set_edges(int32_t id, uint8_t edges) { edges_.emplace_back(id, edges); }
+
+std::optional<Tokenizer::Span> Tokenizer::special_at(const SpecialTokens& tokens, std::string_view text, int64_t p,
+                                                     int64_t from) const {
   const char *begin = text.data(), *end = begin + text.size();
-  for (const char* p = begin; p < end;) {
-    int64_t length = 0;
-    const int32_t id = control_.match(p, end, length);
-    if (id < 0) {
+  int64_t length = 0;
+  const int32_t id = tokens.match(begin + p, end, length);
+  if (id < 0) return std::nullopt;
+  Span span{p, p + length, id};
+  for (const auto& [of, edges] : edges_) {
+    if (of != id) continue;
+    if ((edges & stands_alone) && (ends_word(begin, begin + p) || begins_word(begin + span.end, end)))
+      return std::nullopt;
+    if (edges & takes_left) span.begin = std::max(from, spaces_before(begin, begin + p) - begin);
+    if (edges & takes_right) span.end = spaces_behind(begin + span.end, end) - begin;
+  }
+  return span;
+}
+
+std::vector<Tokenizer::Span> Tokenizer::control_spans(std::string_view text, bool edges) const {
+  std::vector<Span> spans;
+  int64_t from = 0;
+  for (int64_t p = 0; p < static_cast<int64_t>(text.size());) {
+    const std::optional<Span> found = special_at(control_, text, p, from);
+    if (!found) {
       ++p;
       continue;
     }
-    spans.push_back({p - begin, p - begin + length, id});
-    p += length;
+    int64_t length = 0;
+    control_.match(text.data() + p, text.data() + text.size(), length);
+    spans.push_back(edges ? *found : Span{p, p + length, found->id});
+    p = from = spans.back().end;
   }
   return spans;
 }
@@ -54,27 +111,26 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, bool parse_special
   const SpecialTokens& special = parse_special ? all_special_ : user_defined_;
   std::vector<int32_t> ids;
   bool starts = true;
-  const char *p = text.data(), *end = p + text.size(), *plain = p;
-  const auto flush = [&] {
-    if (plain == p) return;
-    encode_plain({plain, static_cast<size_t>(p - plain)}, starts, ids, poll);
+  int64_t plain = 0;
+  const int64_t size = static_cast<int64_t>(text.size());
+  const auto flush = [&](int64_t end) {
+    if (plain == end) return;
+    encode_plain(text.substr(static_cast<size_t>(plain), static_cast<size_t>(end - plain)), starts, ids, poll);
     starts = false;
   };
-  while (p < end) {
-    int64_t length = 0;
-    const int32_t id = special.match(p, end, length);
-    if (id < 0) {
+  for (int64_t p = 0; p < size;) {
+    const std::optional<Span> found = special_at(special, text, p, plain);
+    if (!found) {
       ++p;
       continue;
     }
-    flush();
-    ids.push_back(id);
+    flush(found->begin);
+    ids.push_back(found->id);
     starts = restarts_;
-    p += length;
-    plain = p;
+    p = plain = found->end;
     if ((ids.size() & 0xFFFF) == 0) poll();
   }
-  flush();
+  flush(size);
   return ids;
 }
 

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/poll.h"
@@ -33,8 +34,14 @@ class Tokenizer {
     int64_t begin, end;
     int32_t id;
   };
-  /// Where control and unknown tokens are spelt; user-defined ones count as text.
-  std::vector<Span> control_spans(std::string_view text) const;
+  /// Where control and unknown tokens are spelt; user-defined ones count as text. With `edges`, white space that such a
+  /// token takes along is in its span.
+  std::vector<Span> control_spans(std::string_view text, bool edges) const;
+
+  /// What a special token asks of the text beside it, bits: it takes white space on its left or right along, or is none
+  /// within a word. To be said before anything is encoded.
+  enum Edge : uint8_t { takes_left = 1, takes_right = 2, stands_alone = 4 };
+  void set_edges(int32_t id, uint8_t edges);
 
   /// Whether `text` could be the beginning of a control or unknown token.
   bool begins_control(std::string_view text) const { return control_.continues(text); }
@@ -59,7 +66,11 @@ class Tokenizer {
   bool restarts_ = true; // text after a special token `starts`
 
  private:
+  /// The special token that starts at `p` and what it takes along, not before `from`.
+  std::optional<Span> special_at(const SpecialTokens& tokens, std::string_view text, int64_t p, int64_t from) const;
+
   SpecialTokens user_defined_, control_, all_special_;
+  std::vector<std::pair<int32_t, uint8_t>> edges_; // few
 };
 
 /// Byte-level BPE (GPT-2 and after): patterns cut the text into words, merges of bytes build the tokens of each.

@@ -10,13 +10,21 @@ constexpr uint32_t ranges[] = {
 #include "tokenizer/unicode_ranges.inc"
 };
 
+constexpr uint32_t letter_ranges[] = {
+#include "tokenizer/letter_ranges.inc"
+};
+
+/// The last range that starts at or before the code point; the low three bits are all ones for the search.
+template <size_t n>
+uint32_t kind_of(const uint32_t (&table)[n], uint32_t code_point) {
+  return std::upper_bound(std::begin(table), std::end(table), code_point << 3 | 7)[-1] & 7;
+}
+
 } // namespace
 
-Category category(uint32_t code_point) {
-  // The last range that starts at or before the code point; the low three bits are all ones for the search.
-  const uint32_t* after = std::upper_bound(std::begin(ranges), std::end(ranges), code_point << 3 | 7);
-  return static_cast<Category>(after[-1] & 7);
-}
+Category category(uint32_t code_point) { return static_cast<Category>(kind_of(ranges, code_point)); }
+
+Letter letter(uint32_t code_point) { return static_cast<Letter>(kind_of(letter_ranges, code_point)); }
 
 bool is_space(uint32_t c) {
   if (c < 0x80) return c == ' ' || (c >= 9 && c <= 13);

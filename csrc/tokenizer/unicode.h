@@ -9,6 +9,10 @@ enum class Category : uint8_t { letter, number, separator, mark, punctuation, sy
 /// The general category of a code point in Unicode 15.1 (surrogates and private use are `control`).
 Category category(uint32_t code_point);
 
+/// What kind of letter a code point is: upper, lower and title case, modifier, other.
+enum class Letter : uint8_t { upper, lower, title, modifier, other, none };
+Letter letter(uint32_t code_point);
+
 /// The Unicode White_Space property: what \s means in a pre-tokenizer.
 bool is_space(uint32_t code_point);
 

@@ -7,6 +7,8 @@ patterns follow llama.cpp's llama-vocab.cpp, so that a file's ids are those it w
 
 from __future__ import annotations
 
+import re
+
 CONTRACTIONS = ("'[sS]", "'[tT]", "'[rR][eE]", "'[vV][eE]", "'[mM]", "'[lL][lL]", "'[dD]")
 BLANKS = r"\s*[\r\n]+|\s+(?!\S)|\s+"
 
@@ -68,3 +70,60 @@ WHOLE_WORDS = frozenset(
 )
 # Texts begin with the BOS token where the file does not say.
 ADD_BOS = frozenset(("llama-bpe", "llama3", "llama-v3", "falcon3", "pixtral", "tekken"))
+
+GROUP = re.compile(r"\(\?(i?):((?:[^()\[\]\\]|\\.|\[[^\]]*\])*)\)(\??)")
+
+
+def without_groups(regex: str) -> str:
+    """`(?i:'s|'t)` and `(?:a|b)?` spelt out, as patterns have no groups: an alternative for each of theirs.
+
+    Of an optional group the alternative without it comes last, as a greedy match has it.
+    """
+    found = []
+    for alternative in _alternatives(regex):
+        group = GROUP.search(alternative)
+        if group is None:
+            found.append(alternative)
+            continue
+        before, behind = alternative[: group.start()], alternative[group.end() :]
+        choices = [_both_cases(c) if group[1] else c for c in _alternatives(group[2])]
+        found += [without_groups(before + c + behind) for c in (*choices, *([""] if group[3] else []))]
+    return "|".join(found)
+
+
+def _alternatives(regex: str) -> list[str]:
+    """What stands between the | that are in no set and no group."""
+    parts, depth, i, from_ = [], 0, 0, 0
+    while i < len(regex):
+        c = regex[i]
+        if c == "\\":
+            i += 1
+        elif c == "[":
+            i = _end_of_set(regex, i)
+        elif c in "()":
+            depth += 1 if c == "(" else -1
+        elif c == "|" and depth == 0:
+            parts.append(regex[from_:i])
+            from_ = i + 1
+        i += 1
+    return [*parts, regex[from_:]]
+
+
+def _end_of_set(regex: str, begin: int) -> int:
+    i = begin + 1
+    while i < len(regex) and regex[i] != "]":
+        i += 2 if regex[i] == "\\" else 1
+    return i
+
+
+def _both_cases(regex: str) -> str:
+    """Every letter in both cases: s as [sSſ], the long s being one too, and [sd] as [sSſdD]."""
+    spelt, in_set = "", False
+    for c in regex:
+        in_set = (in_set or c == "[") and c != "]"
+        if c.isascii() and c.isalpha():
+            both = f"{c.lower()}{c.upper()}{'ſ' if c in 'sS' else ''}"
+            spelt += both if in_set else f"[{both}]"
+        else:
+            spelt += c
+    return spelt

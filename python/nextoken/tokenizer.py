@@ -12,6 +12,7 @@ some tens of milliseconds and takes about 6 MB, and no text makes it slow. Text 
 from __future__ import annotations
 
 import operator
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -65,6 +66,8 @@ class Tokenizer:
                 options.space_prefix,
                 unknown,
             )
+        for token_id, edges in options.edges:
+            self._native.set_edges(token_id, edges)
         named = (self._native.find(name.encode()) for name in names)
         self._eos_ids = options.end_ids | {token_id for token_id in named if token_id >= 0}
 
@@ -78,7 +81,7 @@ class Tokenizer:
         """
         if not isinstance(text, str):
             raise TypeError(f"text must be str, not {type(text).__name__}")
-        ids = self._native.encode(_utf8(text), parse_special)
+        ids = self._encode(text, parse_special)
         if add_special_tokens:
             if self._options.add_bos and self._options.bos_id is not None:
                 ids.insert(0, self._options.bos_id)
@@ -167,13 +170,23 @@ class Tokenizer:
 
     def encode_rendered(self, text: str, mark: str) -> list[int]:
         """Ids of text in which the names of control tokens count, but for those broken by a `mark`, which vanishes."""
-        utf8 = _utf8(text)
-        if mark not in text:
-            return self._native.encode(utf8, True)
+        return self._encode(text, True) if mark not in text else self._encode_parts(text, mark)
+
+    def _encode(self, text: str, parse_special: bool) -> list[int]:
+        utf8, form = _utf8(text), self._options.form
+        if not form or unicodedata.is_normalized(form, text):  # type: ignore[arg-type]
+            return self._native.encode(utf8, parse_special)
+        if parse_special:  # names are looked for in text as it was written
+            return self._encode_parts(text, "")
+        return self._native.encode(unicodedata.normalize(form, text).encode(), False)  # type: ignore[arg-type]
+
+    def _encode_parts(self, text: str, mark: str) -> list[int]:
+        """Control tokens, and between them text by itself, without any `mark`."""
         ids: list[int] = []
-        plain = 0
-        for begin, end, token_id in [*self._native.control_spans(utf8), (len(utf8), len(utf8), None)]:
-            ids += self._native.encode(utf8[plain:begin].replace(mark.encode(), b""), False)
+        utf8, plain = _utf8(text), 0
+        for begin, end, token_id in [*self._native.control_spans(utf8, True), (len(utf8), len(utf8), None)]:
+            part = utf8[plain:begin].decode()
+            ids += self._encode(part.replace(mark, "") if mark else part, False)
             if token_id is not None:
                 ids.append(token_id)
             plain = end

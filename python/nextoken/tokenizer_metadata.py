@@ -41,6 +41,8 @@ class Options:
     end_ids: frozenset[int]  # declared: end of sequence, of turn, of message
     chat_template: str | None
     whole_words: bool = False  # of a byte-level one: a word that is a token is not merged
+    form: str = ""  # Unicode normal form that text is brought to, "NFC" and so on
+    edges: tuple[tuple[int, int], ...] = ()  # of special tokens: see Edge in csrc/tokenizer/tokenizer.h
     end_names: tuple[str, ...] = END_NAMES  # of control tokens that end an answer, if the vocabulary has them
 
 

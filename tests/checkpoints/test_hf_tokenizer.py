@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import struct
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -147,7 +148,7 @@ def test_a_pattern_of_its_own_and_whole_words_as_llama3_has_them(tmp_path: Path)
         (llama_tokenizer_json, "model.type", "WordPiece", "model.type is 'WordPiece'"),
         (llama_tokenizer_json, "model.dropout", 0.1, "model.dropout is '0.1'"),
         (llama_tokenizer_json, "model.end_of_word_suffix", "</w>", "end_of_word_suffix"),
-        (llama_tokenizer_json, "normalizer", {"type": "NFC"}, "normalizer is 'NFC'"),
+        (llama_tokenizer_json, "normalizer", {"type": "Lowercase"}, "normalizer is 'Lowercase'"),
         (llama_tokenizer_json, "truncation", {"max_length": 3}, "truncation"),
         (
             llama_tokenizer_json,
@@ -156,7 +157,6 @@ def test_a_pattern_of_its_own_and_whole_words_as_llama3_has_them(tmp_path: Path)
             "pre_tokenizer is 'Whitespace'",
         ),
         (llama_tokenizer_json, "pre_tokenizer.pretokenizers.1.add_prefix_space", True, "add_prefix_space"),
-        (llama_tokenizer_json, "added_tokens.0.lstrip", True, "lstrip of the added token"),
         (
             llama_tokenizer_json,
             "post_processor",
@@ -295,3 +295,99 @@ def test_a_sentencepiece_model_that_is_none_is_refused(
     (tmp_path / "tokenizer.model").write_bytes(data)
     with pytest.raises(error, match=message):
         tokenizer_from_folder(str(tmp_path), MANY)
+
+
+O200K = (
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+    r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+CL100K = LLAMA3.replace("(?i:'s|'t|'re|'ve|'m|'ll|'d)", "'(?i:[sdmt]|ll|ve|re)")
+LETTERS = [
+    "a",
+    "B",
+    "ǅ",
+    "ʰ",
+    "中",
+    "é",
+    "e\u0301",
+    "'S",
+    "'ſ",
+    "'ll",
+    "'",
+    "1",
+    "²",
+    "\n",
+    " ",
+    "/",
+    "ß",
+    "Σ",
+    "К",
+    "ع",
+    "\u0338",
+    "Å",
+]
+
+
+@pytest.mark.parametrize("how", [("Isolated", False), ("Removed", True)])
+@pytest.mark.parametrize("regex", [O200K, CL100K, LLAMA3])
+def test_words_end_where_the_library_ends_them(tmp_path: Path, regex: str, how: tuple[str, bool]) -> None:
+    """Every byte is a token and each pair of bytes merges, so that ids show where words end."""
+    alphabet = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
+    tokenizer, _ = llama_tokenizer_json()
+    pairs = [(a, b) for a in alphabet for b in alphabet]
+    tokenizer["added_tokens"] = []
+    tokenizer["model"]["vocab"] = {text: i for i, text in enumerate([*alphabet, *(a + b for a, b in pairs)])}
+    tokenizer["model"]["merges"] = [[a, b] for a, b in pairs]
+    split = {"type": "Split", "pattern": {"Regex": regex}, "behavior": how[0], "invert": how[1]}
+    last = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+    tokenizer["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [split, last]}
+    ours, theirs = both(tmp_path / "t", tokenizer, {})
+    rng = random.Random(7)
+    for _ in range(1500):
+        text = "".join(rng.choice(LETTERS) for _ in range(rng.randrange(1, 12)))
+        assert ours.encode(text) == theirs.encode(text).ids, text
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFKC", "NFD"])
+def test_text_is_brought_to_a_normal_form_between_special_tokens(tmp_path: Path, form: str) -> None:
+    tokenizer, settings = llama_tokenizer_json()
+    tokenizer["normalizer"] = {"type": form}
+    ours, theirs = both(tmp_path / "t", tokenizer, settings)
+    rng = random.Random(8)
+    parts = ["e\u0301", "é", "<|im_end|>", "\u0338", ">", "ﬁ", "Å", "the", " ", "\u1100\u1161"]
+    for _ in range(600):
+        text = "".join(rng.choice(parts) for _ in range(rng.randrange(1, 9)))
+        assert ours.encode(text, parse_special=True) == theirs.encode(text).ids, text
+    assert ours.encode("e\u0301") == ours.encode(unicodedata.normalize(form, "é"))
+
+
+@pytest.mark.parametrize(
+    "flags", [{"lstrip": True}, {"rstrip": True}, {"lstrip": True, "rstrip": True}, {"single_word": True}]
+)
+@pytest.mark.parametrize("json_of", [llama_tokenizer_json, gemma_tokenizer_json])
+def test_special_tokens_take_white_space_along_as_the_library_s_do(
+    tmp_path: Path, flags: dict[str, bool], json_of: Callable[[], Any]
+) -> None:
+    tokenizer, settings = json_of()
+    for token in tokenizer["added_tokens"][:2]:
+        token.update(flags)
+    ours, theirs = both(tmp_path / "t", tokenizer, settings)
+    names = [token["content"] for token in tokenizer["added_tokens"]][:3]
+    rng = random.Random(9)
+    for _ in range(600):
+        text = "".join(
+            rng.choice([*names, " ", "  ", "\r", "\u2003", "the", "é", "_", "!"])
+            for _ in range(rng.randrange(1, 9))
+        )
+        assert ours.encode(text, parse_special=True) == theirs.encode(text).ids, text
+
+
+def test_what_people_write_breaks_no_special_token_that_takes_space_along(tmp_path: Path) -> None:
+    tokenizer, settings = llama_tokenizer_json()
+    for token in tokenizer["added_tokens"]:
+        token.update(lstrip=True, rstrip=True)
+    ours, _ = both(tmp_path / "t", tokenizer, settings)
+    written = ours.encode_chat([{"role": "user", "content": "hi <|im_end|> there"}])
+    plain = ours.encode_chat([{"role": "user", "content": "hi there"}])
+    assert written.count(ours.eos_id or 0) == plain.count(ours.eos_id or 0)

@@ -973,9 +973,9 @@ class Tokenizer:
         Whether the text could be the beginning of a control token.
         """
 
-    def control_spans(self, text: bytes) -> list[typing.Any]:
+    def control_spans(self, text: bytes, edges: bool = False) -> list[typing.Any]:
         """
-        (begin, end, id) in bytes, wherever a control token is spelt.
+        (begin, end, id) in bytes, wherever a control token is spelt; with `edges` and the white space it takes.
         """
 
     def decode(
@@ -1004,6 +1004,13 @@ class Tokenizer:
         """
 
     def kinds(self) -> numpy.typing.NDArray[numpy.uint8]: ...
+    def set_edges(
+        self, id: typing.SupportsInt | typing.SupportsIndex, edges: typing.SupportsInt | typing.SupportsIndex
+    ) -> None:
+        """
+        A special token takes white space on its left (1) or right (2) along, or is none within a word (4). To be called before anything is encoded.
+        """
+
     def texts(self) -> list[typing.Any]:
         """
         The texts of all tokens, as the file spells them.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from nextoken.checkpoints.gguf import shortened
 from nextoken.errors import TokenizerError, UnsupportedModelError
-from nextoken.pretokenizers import GPT2
+from nextoken.pretokenizers import GPT2, without_groups
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = (
     1,
@@ -21,6 +20,8 @@ NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = (
 )  # kinds of token, as GGUF numbers them
 MOST_TOKENS = 1 << 24
 SPACE = "▁"
+OTHERS = r"[^\s\p{L}\p{N}]+"
+FORMS = ("NFC", "NFD", "NFKC", "NFKD")
 
 
 @dataclass
@@ -35,9 +36,18 @@ class Pieces:
     patterns: tuple[str, ...] = ()
     space_prefix: str = "none"
     whole_words: bool = False
+    form: str = ""
+    edges: list[tuple[int, int]] = field(default_factory=list)
     adds_bos: bool = False
     adds_eos: bool = False
     special: dict[str, int] = field(default_factory=dict)
+
+
+def edges_of(token: Mapping[str, Any]) -> int:
+    """What an added token does to the text beside it, in the bits of Edge in csrc/tokenizer/tokenizer.h."""
+    return sum(
+        bit for flag, bit in (("lstrip", 1), ("rstrip", 2), ("single_word", 4)) if token.get(flag) is True
+    )
 
 
 def read_tokenizer_json(values: Mapping[str, Any], path: str) -> Pieces:
@@ -109,15 +119,9 @@ class _Reader:
             raise self._error("added_tokens", f"has an entry without content and special, id {token_id}")
         if texts[token_id] not in (None, text) or vocab.get(text, token_id) != token_id:
             raise self._error("added_tokens", f"and model.vocab disagree on id {token_id}")
-        for flag in ("single_word", "lstrip", "rstrip"):
-            if token.get(flag):
-                raise self._unsupported(f"{flag} of the added token {shortened(text)}", True, "false")
-        if (
-            token.get("normalized")
-            and not special
-            and self._values.get("normalizer") is not None
-            and " " in text
-        ):
+        if edges := edges_of(token):
+            pieces.edges.append((token_id, edges))
+        if token.get("normalized") and not special and " " in text and pieces.model == "llama":
             raise self._unsupported(f"normalized of the added token {shortened(text)}", True, "false")
         texts[token_id] = text
         pieces.kinds[token_id] = CONTROL if special else USER_DEFINED
@@ -145,12 +149,14 @@ class _Reader:
         return any(part.get("type") == "ByteLevel" for part in self._steps("pre_tokenizer", "pretokenizers"))
 
     def _byte_level(self, model: Mapping[str, Any], pieces: Pieces) -> None:
-        if self._values.get("normalizer") is not None:
-            raise self._unsupported("normalizer", self._type("normalizer"), "none for byte-level BPE")
+        for step in self._steps("normalizer", "normalizers"):
+            if step.get("type") not in FORMS or pieces.form:
+                raise self._unsupported("normalizer", step.get("type"), "one Unicode form for byte-level BPE")
+            pieces.form = step["type"]
         if model.get("byte_fallback"):
             raise self._unsupported("model.byte_fallback", True, "false for byte-level BPE")
         patterns: list[str] = []
-        *steps, last = self._steps("pre_tokenizer", "pretokenizers")
+        *steps, last = self._steps("pre_tokenizer", "pretokenizers")  # not empty: one is ByteLevel
         for step in steps:
             if step.get("type") == "Digits":
                 patterns.append(r"\p{N}" if step.get("individual_digits") else r"\p{N}+")
@@ -171,9 +177,13 @@ class _Reader:
     def _split(self, step: Mapping[str, Any]) -> str:
         pattern = step.get("pattern")
         regex = pattern.get("Regex") if isinstance(pattern, dict) else None
-        if step.get("behavior") != "Isolated" or step.get("invert") or not isinstance(regex, str):
+        behavior, invert = step.get("behavior"), step.get("invert", False)
+        if not isinstance(regex, str) or not (
+            (behavior == "Isolated" and not invert)
+            or (behavior == "Removed" and invert is True and regex.endswith(r"|\s+") and OTHERS in regex)
+        ):  # where every character is matched, nothing is removed
             raise self._unsupported("pre_tokenizer", step, "Split of an isolated Regex")
-        return _both_cases(regex)
+        return without_groups(regex)
 
     # --- SentencePiece BPE -------------------------------------------------------------------------------------
 
@@ -266,7 +276,7 @@ class _Reader:
         if value is None:
             return []
         steps = value.get(parts) if isinstance(value, dict) and value.get("type") == "Sequence" else [value]
-        if not isinstance(steps, list) or not steps or not all(isinstance(step, dict) for step in steps):
+        if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
             raise self._error(name, "is no object or list of objects")
         return steps
 
@@ -281,16 +291,3 @@ class _Reader:
         return UnsupportedModelError(
             f"{self._path}: {field} is {shortened(str(found))}, this version knows {known}"
         )
-
-
-def _both_cases(regex: str) -> str:
-    """`(?i:'s|'t)` spelt out, as our patterns have no such group: 's becomes '[sSſ], the long s being one too."""
-
-    def spelt(letter: re.Match[str]) -> str:
-        c = letter[0].lower()
-        return f"[{c}{c.upper()}{'ſ' if c == 's' else ''}]"
-
-    def group(contractions: re.Match[str]) -> str:
-        return re.sub("[a-zA-Z]", spelt, contractions[1])
-
-    return re.sub(r"\(\?i:((?:'[a-zA-Z]+\|?)+)\)", group, regex)

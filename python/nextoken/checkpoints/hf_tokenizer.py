@@ -72,6 +72,8 @@ def tokenizer_from_folder(folder: str, vocab_size: int) -> Tokenizer:
         end_ids=frozenset(i for i in ends if i is not None),
         chat_template=_chat_template(folder, settings),
         whole_words=pieces.whole_words,
+        form=pieces.form,
+        edges=tuple(pieces.edges),
         end_names=tuple(
             n for n in END_NAMES if n.encode() in ids and pieces.kinds[ids[n.encode()]] == CONTROL
         ),
