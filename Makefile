@@ -102,6 +102,7 @@ $(VENV)/transformers: $(VENV)/dev-tools
 
 compare-transformers: build $(VENV)/transformers ## random models of every family beside transformers, from folders (installs torch)
 	PYTHONPATH=. $(BIN)/python -m tests.models.compare_transformers $(NAMES)
+	$(if $(NEXTOKEN_VOCABULARIES),PYTHONPATH=. $(BIN)/python -m tests.chat.templates)
 
 bits: build $(VENV)/dev-tools ## the same bits whatever the cache, chunks, batch, threads and instruction set
 	$(PYTEST) -m "not slow" -k "bits"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Message = Mapping[str, Any]
 ROLES = ("system", "developer", "user", "assistant", "model", "tool")
+THOUGHTS = ("reasoning_content", "thinking", "reasoning")
 RESERVED = ("messages", "add_generation_prompt")
 
 
@@ -94,8 +95,15 @@ def check_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
             raise ValueError(f"messages[{i}]['role'] is 'tool', but no message before it has 'tool_calls'")
         copy = {key: _copy(value, str, f"messages[{i}][{key!r}]") for key, value in message.items()}
         copy["content"] = _content(message, i)
-        checked.append(copy)
+        # Templates ask whether a field is there, so what says nothing is left out, as transformers does.
+        checked.append(_with_thoughts({key: value for key, value in copy.items() if value is not None}))
     return checked
+
+
+def _with_thoughts(message: dict[str, Any]) -> dict[str, Any]:
+    """What the model thought stands under the names that templates read, whichever of them was used."""
+    thoughts = next((message[name] for name in THOUGHTS if name in message), None)
+    return message if thoughts is None else {"thinking": thoughts, **message, "reasoning_content": thoughts}
 
 
 def _content(message: Message, i: int) -> str | None:

@@ -18,7 +18,8 @@ from typing import Any, cast
 import jinja2
 import jinja2.nodes
 import jinja2.sandbox
-from jinja2.ext import loopcontrols
+from jinja2.ext import Extension, loopcontrols
+from jinja2.parser import Parser
 
 from nextoken.errors import ChatTemplateError
 from nextoken.template_limits import (
@@ -96,6 +97,17 @@ def _compile(template: str) -> jinja2.Template:
     return _Environment().from_string(template)
 
 
+class _Generation(Extension):
+    """`{% generation %}` marks what a model is trained to write; for a prompt it means nothing."""
+
+    tags = {"generation"}  # noqa: RUF012  as Jinja declares it
+
+    def parse(self, parser: Parser) -> jinja2.nodes.Node:
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        return jinja2.nodes.Scope(body, lineno=line)
+
+
 class _Environment(jinja2.sandbox.ImmutableSandboxedEnvironment):
     """transformers' settings for chat templates, with a check at each step."""
 
@@ -103,7 +115,10 @@ class _Environment(jinja2.sandbox.ImmutableSandboxedEnvironment):
 
     def __init__(self) -> None:
         super().__init__(
-            trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols], finalize=_checked_output
+            trim_blocks=True,
+            lstrip_blocks=True,
+            extensions=[loopcontrols, _Generation],
+            finalize=_checked_output,
         )
         self.filters = {name: _checked_filter(name, function) for name, function in self.filters.items()}
         self.filters["tojson"] = _tojson
