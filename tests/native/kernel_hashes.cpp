@@ -125,6 +125,26 @@ void matmuls(const KernelTable& kernels, Record& record) {
   }
 }
 
+/// bf16 sums around 2^-126, where what is flushed to zero depends on when a result is rounded.
+void smallest_numbers(const KernelTable& kernels, Record& record) {
+  Random random(126);
+  const auto number = [&] {
+    const int exponents[] = {-63, -63, -63, -64, -75, -76, -80, -95};
+    const uint32_t word = random.word();
+    const float magnitude = std::ldexp(word % 8 ? 1.0f : 1.5f, exponents[word / 8 % 8]);
+    return word & 64 ? -magnitude : magnitude;
+  };
+  const int64_t n_rows = 37, tokens = 9, k = 70;
+  Floats weights((size_t)(n_rows * k)), x((size_t)(tokens * k)), out((size_t)(tokens * n_rows));
+  for (float& w : weights) w = number();
+  for (float& v : x) v = number();
+  std::vector<uint8_t> bytes(weights.size() * 2);
+  quant::quantize(WeightType::bf16, weights.data(), n_rows * k, bytes.data());
+  const OwnedMatrix m = pack_matrix(WeightType::bf16, bytes.data(), n_rows, k);
+  multiply(kernels, m.matrix, {x.data(), tokens, k, k}, {out.data(), tokens, n_rows, n_rows}, 2, 9);
+  record.add("matmul bf16 of the smallest numbers", out);
+}
+
 void rows(const KernelTable& kernels, Record& record) {
   for (const int64_t n : {1, 2, 15, 16, 17, 31, 48, 255, 256, 257, 576, 1024, 1500, 2305}) {
     Random random((uint64_t)n);
@@ -247,6 +267,7 @@ std::map<std::string, uint64_t> hashes_of(const std::string& isa) {
   const KernelTable& kernels = kernel_table(isa.c_str());
   Record record;
   matmuls(kernels, record);
+  smallest_numbers(kernels, record);
   rows(kernels, record);
   attention(kernels, record);
   portable(record);

@@ -35,6 +35,9 @@ static inline void row_of_codes(Codes codes, int64_t lane, uint8_t* four) {
 #include "matmul_q32.inl"
 #include "matmul_q256_many.inl"
 #include "matmul_q256.inl"
+#if defined(__aarch64__)
+#include "bf16_arm.inl"
+#endif
 #include "matmul_float.inl"
 // clang-format on
 

@@ -91,8 +91,15 @@ struct TilesBf16 {
   static void matmul(const MatmulArgs& a) {
     const uint64_t mode = float_mode();
     set_float_mode(mode | FLUSH_DENORMALS);
+#if defined(__aarch64__)
+    forget_flushed();
     flushed(a);
     set_float_mode(mode);
+    if (any_flushed()) matmul_bf16_by_elements(a);
+#else
+    flushed(a);
+    set_float_mode(mode);
+#endif
   }
 
   static void unpack_row(const uint8_t* panel, int64_t lane, int64_t k, float* out) {
