@@ -11,11 +11,17 @@ from typing import Any
 
 import numpy as np
 
+from tests.blocks import blocks_of_spread
 from tests.gguf_pieces import *  # noqa: F403  tests import the pieces from here too
 from tests.gguf_pieces import TYPES, Tensor, write_gguf
 from tests.gguf_tokenizers import gemma_tokenizer, llama_tokenizer
 
 K_QUANTS = ("Q4_K", "Q5_K", "Q6_K")
+RANDOM_BLOCKS = (
+    "IQ4_NL",
+    "NVFP4",
+    *(kind for kind, (_, n, _) in TYPES.items() if n == 256 and kind not in K_QUANTS),
+)
 
 
 def encode(values: np.ndarray, kind: str) -> bytes:
@@ -191,7 +197,9 @@ def _write_model(
         kind = types if isinstance(types, str) else types.get(part, types.get("", "F32"))
         # Small embeddings, so that the layers decide; the rest keeps the size of what it multiplies.
         spread = 0.3 if part in ("token_embd", "output") else shape[0] ** -0.5
-        if kind in K_QUANTS:
+        if kind in RANDOM_BLOCKS:
+            raw = blocks_of_spread(kind.lower(), shape[0] * shape[1], spread, seed * 1000 + index)
+        elif kind in K_QUANTS:
             raw = random_k_blocks(shape[0] * shape[1], kind, spread, seed * 1000 + index)
         else:
             raw = encode(rng.normal(0, spread, shape[::-1]).astype(np.float32), kind)
@@ -203,4 +211,4 @@ def _write_model(
 
 def _hidden_for(types: str | Mapping[str, str]) -> int:
     used = {types} if isinstance(types, str) else set(types.values())
-    return 256 if used & set(K_QUANTS) else 64
+    return 256 if any(TYPES[kind][1] >= 64 for kind in used) else 64

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nextoken import _native
+
 Array = npt.NDArray[Any]
 
 EPS = 2.0**-24  # one float32 rounding, relative
@@ -49,7 +51,7 @@ def rounded_activations(x: Array, weight_type: str) -> Array:
         return x.astype(np.float64)
     if weight_type == "bf16":
         return round_bf16(x).astype(np.float64)
-    block = 256 if weight_type.endswith("_k") else 32
+    block = 256 if _native.kernels.weight_types()[weight_type][0] == 256 else 32
     codes, scales = quantize_activations(x, block)
     return codes * np.repeat(scales.astype(np.float64), block, axis=1)
 

@@ -20,10 +20,6 @@ namespace {
 using Floats = py::array_t<float, py::array::c_style>;
 using Bytes = py::array_t<uint8_t, py::array::c_style>;
 
-constexpr WeightType TYPES[] = {WeightType::f32,  WeightType::f16,  WeightType::bf16, WeightType::q8_0,
-                                WeightType::q4_0, WeightType::q4_1, WeightType::q5_0, WeightType::q5_1,
-                                WeightType::q4_k, WeightType::q5_k, WeightType::q6_k};
-
 std::string lower_name(WeightType type) {
   std::string name = quant::type_info(type).name;
   for (char& c : name) c = (char)std::tolower((unsigned char)c);
@@ -32,7 +28,7 @@ std::string lower_name(WeightType type) {
 
 WeightType type_of(const std::string& name) {
   std::string known;
-  for (const WeightType type : TYPES) {
+  for (const WeightType type : quant::weight_types()) {
     if (lower_name(type) == name) return type;
     known += (known.empty() ? "" : ", ") + lower_name(type);
   }
@@ -95,6 +91,7 @@ py::array_t<float> unpack_rows(const OwnedMatrix& weights, const py::array_t<int
 py::array_t<uint8_t> quantize(const Floats& x, const std::string& type_name) {
   const WeightType type = type_of(type_name);
   const quant::TypeInfo& info = quant::type_info(type);
+  if (!quant::can_quantize(type)) throw py::value_error("weight_type: '" + type_name + "' is read, not written");
   if (x.size() % info.block_size != 0)
     throw py::value_error("array: " + std::to_string(x.size()) + " elements are no whole blocks of " +
                           std::to_string(info.block_size));
@@ -127,11 +124,15 @@ py::array_t<float> dequantize(const Bytes& bytes, const std::string& type_name) 
 // {name: (elements, bytes) of a block}
 py::dict weight_types() {
   py::dict types;
-  for (const WeightType type : TYPES) {
+  for (const WeightType type : quant::weight_types()) {
     const quant::TypeInfo& info = quant::type_info(type);
     types[py::str(lower_name(type))] = py::make_tuple(info.block_size, info.block_bytes);
   }
   return types;
+}
+
+int64_t packed_bytes(int32_t type, int64_t n_rows, int64_t k) {
+  return (n_rows + PANEL_ROWS - 1) / PANEL_ROWS * quant::panel_bytes((WeightType)type, k);
 }
 
 } // namespace
@@ -144,6 +145,8 @@ void bind_kernels(py::module_& m) {
       .def_property_readonly("nbytes", [](const OwnedMatrix& w) { return w.matrix.bytes(); });
   k.def("isas", kernel_names, "Instruction sets this machine runs, best first.");
   k.def("weight_types", weight_types);
+  k.def("packed_bytes", packed_bytes, py::arg("type"), py::arg("n_rows"), py::arg("k"),
+        "Bytes in memory of a matrix of a type by its number in GGUF.");
   k.def("pack", pack, py::arg("weights").noconvert(), py::arg("weight_type"), py::arg("n_rows"), py::arg("k"));
   k.def("matmul", matmul, py::arg("x").noconvert(), py::arg("weights"), py::arg("isa") = py::none(),
         py::arg("panel_step") = INT64_MAX / 2, py::arg("token_step") = INT64_MAX / 2);

@@ -46,7 +46,8 @@ TensorSource to_source(const py::handle& tensor) {
   return source;
 }
 
-using Headers = std::variant<std::monostate, const gguf::GGUFFile*, std::vector<const File*>>;
+using Headers =
+    std::variant<std::monostate, const gguf::GGUFFile*, std::vector<const gguf::GGUFFile*>, std::vector<const File*>>;
 
 /// A path, or a list of them; each str or bytes.
 std::vector<std::string> to_paths(const py::object& path) {
@@ -58,11 +59,16 @@ std::vector<const File*> to_files(const Headers& headers) {
   if (const auto* one = std::get_if<const gguf::GGUFFile*>(&headers)) {
     return *one ? std::vector<const File*>{&(*one)->file} : std::vector<const File*>{};
   }
-  if (std::holds_alternative<std::monostate>(headers)) return {};
-  for (const File* file : std::get<std::vector<const File*>>(headers)) {
+  std::vector<const File*> files;
+  if (const auto* parts = std::get_if<std::vector<const gguf::GGUFFile*>>(&headers)) {
+    for (const gguf::GGUFFile* part : *parts) files.push_back(part ? &part->file : nullptr);
+  } else if (const auto* shards = std::get_if<std::vector<const File*>>(&headers)) {
+    files = *shards;
+  }
+  for (const File* file : files) {
     if (!file) throw std::invalid_argument("a header is None");
   }
-  return std::get<std::vector<const File*>>(headers);
+  return files;
 }
 
 std::shared_ptr<PyModel> load(const Spec& spec, const py::dict& tensors, const py::object& path, const Headers& header,
@@ -228,7 +234,8 @@ void bind_model(py::module_& m) {
           py::arg("header") = py::none(), py::arg("n_threads"), py::arg("isa") = py::none(), py::arg("check") = true,
           py::arg("progress") = py::none(), py::arg("cancel") = py::none(),
           "Read and repack the tensors, {role: checkpoints.tensors.TensorInfo}, of the file or files at path.\n\n"
-          "header is the GGUFFile, or one File each, they come from; if a path leads to another file by now, that is\n"
+          "header is the GGUFFile, or one GGUFFile or File each, they come from; if a path leads to another file by "
+          "now, that is\n"
           "a ModelFormatError. Without `check`, weights need not be finite. progress(bytes_done, bytes_total); cancel\n"
           "has is_set(). Raises ModelFormatError, UnsupportedModelError, NumericalError, OSError, MemoryError,\n"
           "Cancelled.")

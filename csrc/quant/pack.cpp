@@ -3,6 +3,7 @@
 
 #include <cstring>
 #include <string>
+#include <vector>
 
 #include "base/errors.h"
 #include "quant/format.h"
@@ -10,7 +11,9 @@
 namespace nextoken::quant {
 namespace {
 
-const Format* const FORMATS[] = {&F32, &F16, &BF16, &Q4_0, &Q4_1, &Q5_0, &Q5_1, &Q8_0, &Q4_K, &Q5_K, &Q6_K};
+const Format* const FORMATS[] = {&F32,     &F16,   &BF16,   &Q8_0,   &Q4_0,  &Q4_1,  &Q5_0,    &Q5_1,   &Q2_K,
+                                 &Q3_K,    &Q4_K,  &Q5_K,   &Q6_K,   &IQ1_S, &IQ1_M, &IQ2_XXS, &IQ2_XS, &IQ2_S,
+                                 &IQ3_XXS, &IQ3_S, &IQ4_NL, &IQ4_XS, &TQ1_0, &TQ2_0, &MXFP4,   &NVFP4};
 
 const Format& format(WeightType type) {
   for (const Format* f : FORMATS)
@@ -28,7 +31,15 @@ const Format& format_for(WeightType type, int64_t n) {
 
 } // namespace
 
+std::vector<WeightType> weight_types() {
+  std::vector<WeightType> types;
+  for (const Format* f : FORMATS) types.push_back(f->info.type);
+  return types;
+}
+
 const TypeInfo& type_info(WeightType type) { return format(type).info; }
+
+bool can_quantize(WeightType type) { return format(type).quantize != nullptr; }
 
 int64_t panel_bytes(WeightType type, int64_t k) { return format_for(type, k).panel_bytes(k); }
 
@@ -42,6 +53,10 @@ void dequantize(WeightType type, const uint8_t* bytes, int64_t n, float* out) {
   format_for(type, n).dequantize(bytes, n, out);
 }
 
-void quantize(WeightType type, const float* x, int64_t n, uint8_t* bytes) { format_for(type, n).quantize(x, n, bytes); }
+void quantize(WeightType type, const float* x, int64_t n, uint8_t* bytes) {
+  const Format& f = format_for(type, n);
+  if (!f.quantize) throw UnsupportedError(std::string("weights of type ") + f.info.name + " are read, not written");
+  f.quantize(x, n, bytes);
+}
 
 } // namespace nextoken::quant

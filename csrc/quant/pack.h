@@ -1,6 +1,7 @@
 // What the bytes of a weight type mean in a file, and how they are laid out for the kernels.
 #pragma once
 #include <cstdint>
+#include <vector>
 
 #include "kernels/types.h"
 
@@ -14,6 +15,9 @@ struct TypeInfo {
   ActivationForm form; // what its matmul multiplies with
 };
 
+/// All of them, the common ones first.
+std::vector<WeightType> weight_types();
+
 /// Throws UnsupportedError for a number that is no weight type of ours.
 const TypeInfo& type_info(WeightType type);
 
@@ -26,6 +30,9 @@ bool pack_panel(WeightType type, const uint8_t* rows, int64_t n_rows, int64_t k,
 
 /// n elements (a multiple of block_size) from file bytes to float, exactly as the format defines.
 void dequantize(WeightType type, const uint8_t* bytes, int64_t n, float* out);
+
+/// Whether floats can be written as this type; some are only read.
+bool can_quantize(WeightType type);
 
 /// n elements (a multiple of block_size) to file bytes, as the reference quantiser of the format does.
 void quantize(WeightType type, const float* x, int64_t n, uint8_t* bytes);

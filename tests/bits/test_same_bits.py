@@ -23,7 +23,10 @@ def two_layer_gemma3(path: Path, types: str | dict[str, str]) -> Path:
 
 
 FAMILIES = {"llama": tiny_llama, "gemma3": two_layer_gemma3}
-TYPES = ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K")
+TYPES = (
+    "F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K", "Q2_K", "Q3_K", "IQ1_S",
+    "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S", "IQ4_NL", "IQ4_XS", "TQ1_0", "TQ2_0", "MXFP4", "NVFP4",
+)  # fmt: skip
 MIXED = {
     "token_embd": "Q8_0",
     "attn_v": "Q6_K",

@@ -17,6 +17,7 @@ from nextoken import LLM
 from nextoken.checkpoints import hub
 from tests.checkpoints.hub_server import SHA, Hub
 from tests.gguf_files import tiny_llama
+from tests.gguf_split import split
 from tests.hf_folders import llama_folder
 
 pytest.importorskip("huggingface_hub")
@@ -50,6 +51,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     (root / "tiny" / "files").mkdir()
     tiny_llama(root / "tiny" / "files" / "tiny-Q8_0.gguf", "Q8_0")
     tiny_llama(root / "tiny" / "files" / "tiny-F16.gguf", "F16")
+    split(root / "tiny" / "files" / "tiny-Q8_0.gguf", root / "tiny" / "parts")
+    tiny_llama(root / "tiny" / "parts" / "other.gguf")
     hub_server = Hub(root)
     thread = threading.Thread(target=hub_server.serve_forever, daemon=True)
     thread.start()
@@ -95,6 +98,17 @@ def test_a_folder_and_a_file_of_the_hub_run_and_then_without_network(server: Hub
     missing = load(server, tmp_path, offline=True, model="tiny/files", file="*F16.gguf", revision="v1")
     assert "DownloadError" in missing["error"] or "ValueError" in missing["error"]
     assert len(server.requests) == n
+
+
+def test_a_model_in_parts_is_fetched_whole(server: Hub, tmp_path: Path) -> None:
+    for file in ("m-*.gguf", "m-00001-of-00003.gguf"):
+        whole = load(server, tmp_path / file[:3], model="tiny/parts", file=file)
+        assert whole["ids"] == expected(server.root / "tiny" / "files" / "tiny-Q8_0.gguf")
+        assert whole["path"].endswith("m-00001-of-00003.gguf")
+        assert not any("other.gguf" in request for request in server.requests)
+    assert (
+        load(server, tmp_path / file[:3], offline=True, model="tiny/parts", file=file)["ids"] == whole["ids"]
+    )
 
 
 def test_what_is_not_there_is_a_typed_error(server: Hub, tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from nextoken import _native, kernels
 from nextoken.errors import NumericalError, UnsupportedModelError
 from tests import reference
-from tests.kernels.test_quantize import BLOCKED, HALVES, REFERENCE_QUANTISED, TYPES, random_bytes
+from tests.blocks import HALVES, OTHER_SCALES, random_blocks, set_scales
+from tests.kernels.test_quantize import BLOCKED, REFERENCE_QUANTISED, TYPES, random_bytes
 
 
 def random_weights(weight_type: str, n: int, k: int, rng: np.random.Generator) -> np.ndarray:
@@ -93,8 +94,10 @@ def _codes(data: np.ndarray, weight_type: str, n: int, k: int) -> np.ndarray:
 def test_extreme_codes_and_activations_do_not_saturate(weight_type, code, sign, isa):
     n, k, size = 17, 512, TYPES[weight_type][1]
     data = np.full((n * k // TYPES[weight_type][0], size), code, np.uint8)
-    for at in HALVES.get(weight_type, (0,)):
-        data[:, at : at + 2] = np.array([1], "<f2").view(np.uint8)
+    if weight_type in ("mxfp4", "nvfp4"):
+        data[:, : 1 if weight_type == "mxfp4" else 4] = 0x70
+    else:
+        set_scales(data, weight_type, [1.0] * len(HALVES.get(weight_type, (0,))))
     x = np.full((5, k), 1.0 if sign == "plus" else -1.0, np.float32)
     if sign == "alternating":
         x[:, ::2] = 1.0
@@ -105,12 +108,11 @@ def test_extreme_codes_and_activations_do_not_saturate(weight_type, code, sign, 
 
 
 @pytest.mark.parametrize("isa", kernels.isas())
-@pytest.mark.parametrize("weight_type", BLOCKED)
+@pytest.mark.parametrize("weight_type", [name for name in BLOCKED if name not in OTHER_SCALES])
 def test_tiny_activations_are_zero_and_denormal_scales_are_not(weight_type, isa):
     rng, n, k = np.random.default_rng(9), 16, 512
-    data = random_weights(weight_type, n, k, rng).reshape(-1, TYPES[weight_type][1])
-    for at in HALVES.get(weight_type, (0,)):
-        data[:, at : at + 2] = (1, 0)  # 2^-24, the smallest half
+    data = random_blocks(weight_type, n * k // TYPES[weight_type][0], rng)
+    set_scales(data, weight_type, [2.0**-24] * len(HALVES[weight_type]))  # the smallest half
     x = rng.standard_normal((4, k)).astype(np.float32)
     x[1] = np.float32(2.0**-101)  # below the smallest block
     x[2] *= np.float32(2.0**-90)  # products and sums are denormal, and are kept

@@ -18,6 +18,7 @@ import pytest
 
 from nextoken import LLM, errors, loading
 from nextoken.checkpoints.gguf import open_gguf
+from tests.blocks import HALVES
 from tests.gguf_files import TYPES, tiny_gemma3, tiny_llama
 from tests.model.test_forward import all_logits, load, random_ids
 from tests.process import handles_and_threads, linux, resident, settles_at_most
@@ -137,9 +138,8 @@ def test_a_tied_head_is_the_embedding(tmp_path: Path) -> None:
 
 # --- numbers that are none ---
 
-PLACES = [(kind, 0, "<e") for kind in TYPES if kind not in ("F32", "BF16", "Q6_K")]
-PLACES += [("F32", 0, "<f"), ("BF16", -2, "<f"), ("Q6_K", 208, "<e")]
-PLACES += [(kind, 2, "<e") for kind in ("Q4_1", "Q5_1", "Q4_K", "Q5_K")]  # minima
+PLACES = [(kind.upper(), place, "<e") for kind, places in HALVES.items() for place in places]
+PLACES += [("F32", 0, "<f"), ("F16", 0, "<e"), ("BF16", -2, "<f")]
 
 
 @pytest.mark.parametrize("value", NOT_FINITE)

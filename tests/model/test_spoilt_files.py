@@ -10,10 +10,9 @@ import pytest
 
 from nextoken import LLM, Error, NumericalError
 from nextoken.checkpoints.gguf import open_gguf
-from tests.gguf_files import tiny_llama
+from tests.gguf_files import TYPES, tiny_llama
 
 IDS = [3, 14, 15, 92, 65]
-TYPES = ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K")
 
 
 def logits(path: Path, **options: bool) -> np.ndarray:

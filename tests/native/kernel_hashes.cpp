@@ -76,12 +76,21 @@ class Record {
 
 struct Weights {
   WeightType type;
-  std::vector<int64_t> scales; // offsets of f16 scales in a block: their random bytes must stay finite
+  std::vector<int64_t> scales; // offsets of f16 scales in a block, or one less of bytes: they must stay finite
 };
-const Weights WEIGHTS[] = {{WeightType::f32, {}},      {WeightType::f16, {}},      {WeightType::bf16, {}},
-                           {WeightType::q4_0, {0}},    {WeightType::q4_1, {0, 2}}, {WeightType::q5_0, {0}},
-                           {WeightType::q5_1, {0, 2}}, {WeightType::q8_0, {0}},    {WeightType::q4_k, {0, 2}},
-                           {WeightType::q5_k, {0, 2}}, {WeightType::q6_k, {208}}};
+const Weights WEIGHTS[] = {{WeightType::f32, {}},      {WeightType::f16, {}},
+                           {WeightType::bf16, {}},     {WeightType::q4_0, {0}},
+                           {WeightType::q4_1, {0, 2}}, {WeightType::q5_0, {0}},
+                           {WeightType::q5_1, {0, 2}}, {WeightType::q8_0, {0}},
+                           {WeightType::q4_k, {0, 2}}, {WeightType::q5_k, {0, 2}},
+                           {WeightType::q6_k, {208}},  {WeightType::q2_k, {80, 82}},
+                           {WeightType::q3_k, {108}},  {WeightType::iq1_s, {0}},
+                           {WeightType::iq2_xxs, {0}}, {WeightType::iq2_xs, {0}},
+                           {WeightType::iq2_s, {0}},   {WeightType::iq3_xxs, {0}},
+                           {WeightType::iq3_s, {0}},   {WeightType::iq4_nl, {0}},
+                           {WeightType::iq4_xs, {0}},  {WeightType::tq1_0, {52}},
+                           {WeightType::tq2_0, {64}},  {WeightType::iq1_m, {54}},
+                           {WeightType::mxfp4, {-1}},  {WeightType::nvfp4, {-1, 0, 1, 2}}};
 
 /// n elements as a file has them: any codes for types with codes, numbers for the others.
 std::vector<uint8_t> random_weights(const Weights& w, int64_t n, Random& random) {
@@ -117,6 +126,7 @@ void matmuls(const KernelTable& kernels, Record& record) {
         kernels.unpack_row(w.type, m.matrix.panels, m.matrix.panel_bytes, r, k, row.data());
         record.add("unpack_row " + name, row);
       }
+      if (!quant::can_quantize(w.type)) continue;
       const Floats x = random.numbers(4 * k);
       std::vector<uint8_t> quantized((size_t)(4 * k / info.block_size * info.block_bytes));
       quant::quantize(w.type, x.data(), 4 * k, quantized.data());

@@ -3,11 +3,22 @@
 // once; integer sums are exact in any order.
 
 // --- blocks of 32: `q` points at the codes of a block, moved to the lanes wanted --------------------------------
+// A line of scales stands before each CHUNK_BLOCKS of them, SCALES a block.
+
+// f16 scales, of one block and its minima or of two blocks.
+template <bool MIN>
+struct ScalesF16 {
+  static constexpr int SCALES = 1;
+  static constexpr bool HAS_MIN = MIN;
+  static constexpr int64_t CHUNK_BLOCKS = layout::chunk_blocks(MIN);
+  static inline F32xL scale(const uint8_t* line, int64_t i, int64_t lane) {
+    return loadL_f16((const uint16_t*)(line + i * 32) + lane);
+  }
+};
 
 template <bool MIN>
-struct FormatQ4 {
+struct FormatQ4 : ScalesF16<MIN> {
   static constexpr int BITS = 4, ZERO = MIN ? 0 : 8;
-  static constexpr bool HAS_MIN = MIN;
   static constexpr int64_t CODE_BYTES = layout::Q4_BLOCK;
   static constexpr int group(int step) { return step / 2 + step % 2 * 4; }
   template <int G>
@@ -27,9 +38,8 @@ static inline Codes fifth_bit(Codes line) {
 }
 
 template <bool MIN>
-struct FormatQ5 {
+struct FormatQ5 : ScalesF16<MIN> {
   static constexpr int BITS = 5, ZERO = MIN ? 0 : 16;
-  static constexpr bool HAS_MIN = MIN;
   static constexpr int64_t CODE_BYTES = layout::Q5_BLOCK;
   static constexpr int group(int step) { return step / 2 + step % 2 * 4; }
   template <int G>
@@ -38,9 +48,8 @@ struct FormatQ5 {
   }
 };
 
-struct FormatQ8_0 {
+struct FormatQ8_0 : ScalesF16<false> {
   static constexpr int BITS = 8, ZERO = 128;
-  static constexpr bool HAS_MIN = false;
   static constexpr int64_t CODE_BYTES = layout::Q8_BLOCK;
   static constexpr int group(int step) { return step; }
   template <int G>
@@ -49,28 +58,116 @@ struct FormatQ8_0 {
   }
 };
 
+// Nibbles as in Q4_0 that stand for other values, VALUES less the zero point.
+template <int BITS_OF_VALUES, int ZERO_POINT, const uint8_t (&VALUES)[16]>
+struct CodesOfTable {
+  static constexpr int BITS = BITS_OF_VALUES, ZERO = ZERO_POINT;
+  static constexpr int64_t CODE_BYTES = layout::Q4_BLOCK;
+  static constexpr int group(int step) { return FormatQ4<false>::group(step); }
+  template <int G>
+  static inline Codes codes(const uint8_t* q) {
+    return lookup(load_table(VALUES), FormatQ4<false>::codes<G>(q));
+  }
+};
+
+struct FormatIQ4_NL : ScalesF16<false>, CodesOfTable<8, layout::IQ4_ZERO, layout::IQ4_VALUES> {};
+
+struct FormatMXFP4 : CodesOfTable<5, layout::FP4_ZERO, layout::FP4_VALUES> {
+  static constexpr int SCALES = 1;
+  static constexpr bool HAS_MIN = false;
+  static constexpr int64_t CHUNK_BLOCKS = layout::MXFP4_CHUNK;
+  static inline F32xL scale(const uint8_t* line, int64_t i, int64_t lane) {
+    return mulL(loadL_pow2(line + i * 16 + lane), allL(0.5f)); // the values are doubled
+  }
+};
+
+struct FormatNVFP4 : ScalesF16<false>, CodesOfTable<5, layout::FP4_ZERO, layout::FP4_VALUES> {
+  static constexpr int SCALES = 2;
+  static constexpr int64_t CHUNK_BLOCKS = layout::NVFP4_CHUNK;
+};
+
 // --- blocks of 256: `block` points at a block, `lane` is the first row wanted -------------------------------------
 // SUB_BLOCKS have SUB_GROUPS groups each. TOGETHER of them share lines: sub_block(set, 0), sub_block(set, 1), ...
 
-struct FormatQ4_K {
-  static constexpr int BITS = 4, ZERO = 0, SUB_BLOCKS = 8, SUB_GROUPS = 8, TOGETHER = 2;
+// The scale of a block is an f16 at its start, its sub-scales are bytes from SCALES on.
+struct UnsignedSubScales {
   static constexpr bool HAS_MIN = true;
-  static constexpr int64_t BLOCK_BYTES = layout::Q4_K_BLOCK, SCALE = layout::Q45_K_SCALE;
-  static constexpr int64_t SCALES = layout::Q45_K_SCALES;
+  static inline F32xL scale(const uint8_t* block, int64_t lane) { return loadL_f16((const uint16_t*)block + lane); }
+  static inline Scale sub_scale(const uint8_t* scales) { return load_scale_u8(scales); }
+};
+struct SignedSubScales {
+  static constexpr bool HAS_MIN = false;
+  static constexpr int64_t MIN_SCALE = 0, MINS = 0;
+  static inline F32xL scale(const uint8_t* block, int64_t lane) { return loadL_f16((const uint16_t*)block + lane); }
+  static inline Scale sub_scale(const uint8_t* scales) { return load_scale_i8((const int8_t*)scales); }
+};
+
+// Bits 2Q and 2Q + 1 moved to bits TO and TO + 1.
+template <int Q, int TO>
+static inline Codes two_bits(Codes line) {
+  if constexpr (2 * Q < TO) {
+    return bits_up<TO - 2 * Q>(line, 3 << TO);
+  } else {
+    return bits<2 * Q - TO>(line, 3 << TO);
+  }
+}
+
+// Sub-blocks of 16 whose lines hold four groups 32 elements apart.
+struct Quarters {
+  static constexpr int SUB_BLOCKS = 16, SUB_GROUPS = 4, TOGETHER = 4;
+  static constexpr int sub_block(int set, int i) { return set / 2 * 8 + i * 2 + set % 2; }
+};
+
+struct FormatQ2_K : UnsignedSubScales, Quarters {
+  static constexpr int BITS = 2, ZERO = 0;
+  static constexpr int64_t BLOCK_BYTES = layout::Q2_K_BLOCK, SCALES = layout::Q2_K_SCALES;
+  static constexpr int64_t MIN_SCALE = layout::Q2_K_MIN_SCALE, MINS = layout::Q2_K_MINS;
+  template <int SUB, int G>
+  static inline Codes codes(const uint8_t* block, int64_t lane) {
+    constexpr int HALF = SUB / 8, QUARTER = SUB / 2 % 4, L = SUB % 2 * 4 + G; // 32 elements a quarter
+    return two_bits<QUARTER, 0>(load_codes(block + layout::Q2_K_CODES + (HALF * 8 + L) * layout::LINE + lane * 4));
+  }
+};
+
+struct FormatQ3_K : SignedSubScales, Quarters {
+  static constexpr int BITS = 3, ZERO = 4;
+  static constexpr int64_t BLOCK_BYTES = layout::Q3_K_BLOCK, SCALES = layout::Q3_K_SCALES;
+  template <int SUB, int G>
+  static inline Codes codes(const uint8_t* block, int64_t lane) {
+    constexpr int HALF = SUB / 8, QUARTER = SUB / 2 % 4, L = SUB % 2 * 4 + G;
+    const uint8_t* lines = block + layout::Q3_K_CODES + (HALF * 4 + L / 2) * 3 * layout::LINE + lane * 4;
+    const Codes low = two_bits<QUARTER, 0>(load_codes(lines + (1 + L % 2) * layout::LINE));
+    return combine(low, third_bit<L % 2 * 4 + QUARTER>(load_codes(lines)));
+  }
+
+ private:
+  // Bit B moved to bit 2.
+  template <int B>
+  static inline Codes third_bit(Codes line) {
+    if constexpr (B < 2) {
+      return bits_up<2 - B>(line, 4);
+    } else {
+      return bits<B - 2>(line, 4);
+    }
+  }
+};
+
+struct FormatQ4_K : UnsignedSubScales {
+  static constexpr int BITS = 4, ZERO = 0, SUB_BLOCKS = 8, SUB_GROUPS = 8, TOGETHER = 2;
+  static constexpr int64_t BLOCK_BYTES = layout::Q4_K_BLOCK, SCALES = layout::Q45_K_SCALES;
+  static constexpr int64_t MIN_SCALE = layout::Q45_K_MIN_SCALE, MINS = layout::Q45_K_MINS;
   static constexpr int sub_block(int set, int i) { return 2 * set + i; }
   template <int SUB, int G>
   static inline Codes codes(const uint8_t* block, int64_t lane) {
     return bits<SUB % 2 * 4>(load_codes(block + layout::Q4_K_NIBBLES + (SUB / 2 * 8 + G) * layout::LINE + lane * 4),
                              0x0f);
   }
-  static inline Scale sub_scale(const uint8_t* scales) { return load_scale_u8(scales); }
 };
 
-struct FormatQ5_K {
+struct FormatQ5_K : UnsignedSubScales {
   static constexpr int BITS = 5, ZERO = 0, SUB_BLOCKS = 8, SUB_GROUPS = 8, TOGETHER = 2;
-  static constexpr bool HAS_MIN = true;
-  static constexpr int64_t BLOCK_BYTES = layout::Q5_K_BLOCK, SCALE = layout::Q45_K_SCALE;
-  static constexpr int64_t SCALES = layout::Q45_K_SCALES;
+  static constexpr int64_t BLOCK_BYTES = layout::Q5_K_BLOCK, SCALES = layout::Q45_K_SCALES;
+  static constexpr int64_t MIN_SCALE = layout::Q45_K_MIN_SCALE, MINS = layout::Q45_K_MINS;
   static constexpr int sub_block(int set, int i) { return 2 * set + i; }
   template <int SUB, int G>
   static inline Codes codes(const uint8_t* block, int64_t lane) {
@@ -78,32 +175,36 @@ struct FormatQ5_K {
     const Codes low = bits<SUB % 2 * 4>(load_codes(lines + (1 + G % 4) * layout::LINE), 0x0f);
     return combine(low, fifth_bit<G % 4 * 2 + SUB % 2>(load_codes(lines)));
   }
-  static inline Scale sub_scale(const uint8_t* scales) { return load_scale_u8(scales); }
 };
 
-struct FormatQ6_K {
-  static constexpr int BITS = 6, ZERO = 32, SUB_BLOCKS = 16, SUB_GROUPS = 4, TOGETHER = 4;
-  static constexpr bool HAS_MIN = false;
-  static constexpr int64_t BLOCK_BYTES = layout::Q6_K_BLOCK, SCALE = layout::Q6_K_SCALE;
-  static constexpr int64_t SCALES = layout::Q6_K_SCALES;
-  static constexpr int sub_block(int set, int i) { return set / 2 * 8 + i * 2 + set % 2; }
+struct FormatQ6_K : SignedSubScales, Quarters {
+  static constexpr int BITS = 6, ZERO = 32;
+  static constexpr int64_t BLOCK_BYTES = layout::Q6_K_BLOCK, SCALES = layout::Q6_K_SCALES;
   template <int SUB, int G>
   static inline Codes codes(const uint8_t* block, int64_t lane) {
     constexpr int HALF = SUB / 8, QUARTER = SUB / 2 % 4, L = SUB % 2 * 4 + G; // 32 elements a quarter
     const uint8_t* lines = block + layout::Q6_K_CODES + (HALF * 8 + L) * 3 * layout::LINE + lane * 4;
     const Codes low = load_codes(lines + (1 + QUARTER % 2) * layout::LINE);
-    return combine(bits<QUARTER / 2 * 4>(low, 0x0f), upper_bits<QUARTER>(load_codes(lines)));
+    return combine(bits<QUARTER / 2 * 4>(low, 0x0f), two_bits<QUARTER, 4>(load_codes(lines)));
   }
-  static inline Scale sub_scale(const uint8_t* scales) { return load_scale_i8((const int8_t*)scales); }
+};
 
- private:
-  // Bits 2Q and 2Q + 1 moved to bits 4 and 5.
-  template <int Q>
-  static inline Codes upper_bits(Codes line) {
-    if constexpr (Q < 2) {
-      return bits_up<4 - 2 * Q>(line, 0x30);
-    } else {
-      return bits<2 * Q - 4>(line, 0x30);
-    }
+// Codes that stand for sixteen values which the block carries; sub-blocks of 32 or 16.
+template <int N>
+struct FormatTable : SignedSubScales {
+  static constexpr int BITS = 8, ZERO = 128, SUB_BLOCKS = N, SUB_GROUPS = 64 / N, TOGETHER = 2;
+  static constexpr int64_t BLOCK_BYTES = layout::table_block(N), SCALES = layout::TABLE_SCALES;
+  static constexpr int PER_RUN = N / 8; // of 32 elements: a run in low nibbles, the next in high ones
+  static constexpr int sub_block(int set, int i) { return (set / PER_RUN * 2 + i) * PER_RUN + set % PER_RUN; }
+  template <int SUB, int G>
+  static inline Codes codes(const uint8_t* block, int64_t lane) {
+    constexpr int RUN = SUB / PER_RUN, LINE = RUN / 2 * 8 + SUB % PER_RUN * SUB_GROUPS + G;
+    const Codes line = load_codes(block + layout::table_codes(N) + LINE * layout::LINE + lane * 4);
+    return lookup(load_table(block + layout::TABLE_VALUES), bits<RUN % 2 * 4>(line, 0x0f));
+  }
+  static inline F32xL scale(const uint8_t* block, int64_t lane) {
+    float factor; // a power of two
+    memcpy(&factor, block + layout::TABLE_FACTOR, 4);
+    return mulL(loadL_f16((const uint16_t*)block + lane), allL(factor));
   }
 };

@@ -103,15 +103,15 @@ struct TilesQ256 {
         UNROLL for (int r = 0; r < R; ++r) {
           const uint8_t* w = block.w[r];
           const int64_t lane = block.lane[r];
-          const F32xL d = loadL_f16((const uint16_t*)(w + F::SCALE) + lane);
+          const F32xL d = F::scale(w, lane);
           UNROLL for (int t = 0; t < T; ++t) acc[t][r] =
               fmaL(mulL(d, allL(x_scale[t * a.in.scale_stride])), to_floatL(total[t][r]), acc[t][r]);
           if constexpr (F::HAS_MIN) {
-            const F32xL dmin = loadL_f16((const uint16_t*)(w + layout::Q45_K_MIN_SCALE) + lane);
+            const F32xL dmin = loadL_f16((const uint16_t*)(w + F::MIN_SCALE) + lane);
             I32xL minima[T];
             UNROLL for (int t = 0; t < T; ++t) minima[t] = zeroI();
-            UNROLL for (int p = 0; p < 4; ++p) {
-              const Pairs mins = load_pairs_u8(w + layout::Q45_K_MINS + p * 32 + lane * 2);
+            UNROLL for (int p = 0; p < F::SUB_BLOCKS / 2; ++p) {
+              const Pairs mins = load_pairs_u8(w + F::MINS + p * 32 + lane * 2);
               UNROLL for (int t = 0; t < T; ++t) minima[t] =
                   add_pair_products(minima[t], mins, block.sums16.pair(t, p));
             }
@@ -150,11 +150,11 @@ struct TilesQ256 {
   static inline void unpack_sub_block(const uint8_t* block, int64_t lane, float* out) {
     if constexpr (SUB < F::SUB_BLOCKS) {
       const uint8_t byte = block[F::SCALES + SUB * 16 + lane];
-      const float d = f16_of_row(block + F::SCALE, lane) * (F::HAS_MIN ? (float)byte : (float)(int8_t)byte);
+      const float scale = float_of_row(F::scale(block, lane / LANES * LANES), lane);
+      const float d = scale * (F::HAS_MIN ? (float)byte : (float)(int8_t)byte);
       float m = 0.0f;
       if constexpr (F::HAS_MIN)
-        m = f16_of_row(block + layout::Q45_K_MIN_SCALE, lane) *
-            (float)block[layout::Q45_K_MINS + SUB / 2 * 32 + lane * 2 + SUB % 2];
+        m = f16_of_row(block + F::MIN_SCALE, lane) * (float)block[F::MINS + SUB / 2 * 32 + lane * 2 + SUB % 2];
       unpack_groups<SUB, 0>(block, lane, d, m, out);
       unpack_sub_block<SUB + 1>(block, lane, out);
     }

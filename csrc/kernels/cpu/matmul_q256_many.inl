@@ -4,14 +4,15 @@
 template <class F, int T>
 struct Sums16 {
   int32_t start[T][F::SUB_BLOCKS]; // -zero * sum of the activations of a sub-block
-  int16_t pairs[T][8];             // sums of 32, at most 4,064
+  int16_t pairs[T][F::SUB_BLOCKS]; // sums of activations of sub-blocks, at most 4,064
 
   FORCE_INLINE void set(const int32_t* sum16, int64_t stride) {
     UNROLL for (int t = 0; t < T; ++t, sum16 += stride) {
-      if constexpr (F::ZERO)
-        for (int sub = 0; sub < F::SUB_BLOCKS; ++sub) start[t][sub] = -F::ZERO * sum16[sub];
-      if constexpr (F::HAS_MIN)
-        for (int sub = 0; sub < 8; ++sub) pairs[t][sub] = (int16_t)(sum16[2 * sub] + sum16[2 * sub + 1]);
+      for (int sub = 0; sub < F::SUB_BLOCKS; ++sub) {
+        const int32_t sum = F::SUB_BLOCKS == 16 ? sum16[sub] : sum16[2 * sub] + sum16[2 * sub + 1];
+        if constexpr (F::ZERO) start[t][sub] = -F::ZERO * sum;
+        if constexpr (F::HAS_MIN) pairs[t][sub] = (int16_t)sum;
+      }
     }
   }
   int32_t start_of(int t, int sub) const { return F::ZERO ? start[t][sub] : 0; }
@@ -31,7 +32,7 @@ struct ExpandedQ256 {
 
   alignas(64) uint8_t codes[R][64][LANES * 4];
   Scale scales[R][F::SUB_BLOCKS];
-  Pairs mins[R][4];
+  Pairs mins[R][F::SUB_BLOCKS / 2];
   F32xL d[R], dmin[R];
   F32xL acc[TOKENS][R];
   const uint8_t* next[R];
@@ -47,12 +48,12 @@ struct ExpandedQ256 {
   }
 
   void expand(int r, const uint8_t* block, int64_t lane) {
-    d[r] = loadL_f16((const uint16_t*)(block + F::SCALE) + lane);
+    d[r] = F::scale(block, lane);
     for (int sub = 0; sub < F::SUB_BLOCKS; ++sub) scales[r][sub] = F::sub_scale(block + F::SCALES + sub * 16 + lane);
     expand_groups<0>(r, block, lane);
     if constexpr (F::HAS_MIN) {
-      dmin[r] = loadL_f16((const uint16_t*)(block + layout::Q45_K_MIN_SCALE) + lane);
-      for (int p = 0; p < 4; ++p) mins[r][p] = load_pairs_u8(block + layout::Q45_K_MINS + p * 32 + lane * 2);
+      dmin[r] = loadL_f16((const uint16_t*)(block + F::MIN_SCALE) + lane);
+      for (int p = 0; p < F::SUB_BLOCKS / 2; ++p) mins[r][p] = load_pairs_u8(block + F::MINS + p * 32 + lane * 2);
     }
   }
 
@@ -95,7 +96,8 @@ struct ExpandedQ256 {
         F32xL sum = fmaL(mulL(d[first + r], s), to_floatL(total[t][r]), so_far[t][first + r]);
         if constexpr (F::HAS_MIN) {
           I32xL minima = zeroI();
-          UNROLL for (int p = 0; p < 4; ++p) minima = add_pair_products(minima, mins[first + r][p], sums16.pair(t, p));
+          UNROLL for (int p = 0; p < F::SUB_BLOCKS / 2; ++p) minima =
+              add_pair_products(minima, mins[first + r][p], sums16.pair(t, p));
           sum = fnmaL(mulL(dmin[first + r], s), to_floatL(minima), sum);
         }
         so_far[t][first + r] = sum;

@@ -2,14 +2,17 @@
 //   isum = sum of (code - zero) * activation           exact int32
 //   acc  = fma(scale * activation scale, float(isum), acc)
 //   acc  = fma(minimum, activation scale * sum of activations, acc)   types with a minimum
+// Types with a scale for each half of a block do so for the one and the other half.
 
 template <class F>
 struct TilesQ32 {
-  static constexpr int64_t CHUNK_BLOCKS = layout::chunk_blocks(F::HAS_MIN);
+  static constexpr int64_t CHUNK_BLOCKS = F::CHUNK_BLOCKS;
+  static constexpr int PARTS = F::SCALES; // of a block, each with a sum of its own
+  static_assert(PARTS == 1 || (PARTS == 2 && !F::HAS_MIN), "a scale a block or two");
 
   template <int T, int R>
   struct Tile {
-    using Sums = BlockSum<F::BITS, F::ZERO>[T][R];
+    using Sums = BlockSum<F::BITS, F::ZERO>[PARTS][T][R];
 
     template <int STEP>
     static FORCE_INLINE void add(Sums& sums, const uint8_t* const (&q)[R], const int8_t* x, int64_t stride) {
@@ -18,7 +21,7 @@ struct TilesQ32 {
         prefetch(q[0] + PREFETCH_AHEAD + STEP * layout::LINE);
       UNROLL for (int r = 0; r < R; ++r) {
         const Codes codes = F::template codes<G>(q[r]);
-        UNROLL for (int t = 0; t < T; ++t) sums[t][r].template add<STEP>(codes, x + t * stride + G * 4);
+        UNROLL for (int t = 0; t < T; ++t) sums[G * PARTS / 8][t][r].template add<STEP>(codes, x + t * stride + G * 4);
       }
     }
 
@@ -45,8 +48,14 @@ struct TilesQ32 {
           const uint8_t* q[R];
           UNROLL for (int r = 0; r < R; ++r) q[r] = chunk[r] + layout::LINE + b * F::CODE_BYTES + lane[r] * 4;
           Sums sums;
-          UNROLL for (int t = 0; t < T; ++t) UNROLL for (int r = 0; r < R; ++r) sums[t][r].clear(
-              -F::ZERO * x_sum[t * a.in.sum_stride]);
+          UNROLL for (int t = 0; t < T; ++t) {
+            const int32_t of_block = x_sum[t * a.in.sum_stride];
+            const int32_t first_half = PARTS == 2 ? sum_of_16(x + t * a.in.codes_stride) : of_block;
+            UNROLL for (int r = 0; r < R; ++r) {
+              sums[0][t][r].clear(-F::ZERO * first_half);
+              if constexpr (PARTS == 2) sums[1][t][r].clear(-F::ZERO * (of_block - first_half));
+            }
+          }
           add<0>(sums, q, x, a.in.codes_stride);
           add<1>(sums, q, x, a.in.codes_stride);
           add<2>(sums, q, x, a.in.codes_stride);
@@ -56,9 +65,11 @@ struct TilesQ32 {
           add<6>(sums, q, x, a.in.codes_stride);
           add<7>(sums, q, x, a.in.codes_stride);
           UNROLL for (int r = 0; r < R; ++r) {
-            const F32xL d = loadL_f16((const uint16_t*)(chunk[r] + b * 32) + lane[r]);
-            UNROLL for (int t = 0; t < T; ++t) acc[t][r] =
-                fmaL(mulL(d, allL(x_scale[t * a.in.scale_stride])), to_floatL(sums[t][r].value()), acc[t][r]);
+            UNROLL for (int p = 0; p < PARTS; ++p) {
+              const F32xL d = F::scale(chunk[r], b * PARTS + p, lane[r]);
+              UNROLL for (int t = 0; t < T; ++t) acc[t][r] =
+                  fmaL(mulL(d, allL(x_scale[t * a.in.scale_stride])), to_floatL(sums[p][t][r].value()), acc[t][r]);
+            }
             if constexpr (F::HAS_MIN) {
               const F32xL m = loadL_f16((const uint16_t*)(chunk[r] + 32) + lane[r]);
               UNROLL for (int t = 0; t < T; ++t) acc[t][r] =
@@ -85,23 +96,30 @@ struct TilesQ32 {
       const int64_t n = blocks - first < CHUNK_BLOCKS ? blocks - first : CHUNK_BLOCKS;
       const uint8_t* codes = panel + layout::LINE;
       for (int64_t b = 0; b < n; ++b, out += 32) {
-        const float d = f16_of_row(panel + b * 32, lane);
+        const float d = float_of_row(F::scale(panel, b * PARTS, column_lane), lane);
+        const float d2 = PARTS == 2 ? float_of_row(F::scale(panel, b * PARTS + 1, column_lane), lane) : d;
         const float m = F::HAS_MIN ? f16_of_row(panel + 32, lane) : 0.0f;
         const uint8_t* q = codes + b * F::CODE_BYTES + column_lane * 4;
         unpack_group<0>(q, lane, d, m, out);
         unpack_group<1>(q, lane, d, m, out);
         unpack_group<2>(q, lane, d, m, out);
         unpack_group<3>(q, lane, d, m, out);
-        unpack_group<4>(q, lane, d, m, out);
-        unpack_group<5>(q, lane, d, m, out);
-        unpack_group<6>(q, lane, d, m, out);
-        unpack_group<7>(q, lane, d, m, out);
+        unpack_group<4>(q, lane, d2, m, out);
+        unpack_group<5>(q, lane, d2, m, out);
+        unpack_group<6>(q, lane, d2, m, out);
+        unpack_group<7>(q, lane, d2, m, out);
       }
       panel = codes + n * F::CODE_BYTES;
     }
   }
 
  private:
+  static inline int32_t sum_of_16(const int8_t* x) {
+    int32_t sum = 0;
+    for (int i = 0; i < 16; ++i) sum += x[i];
+    return sum;
+  }
+
   template <int G>
   static inline void unpack_group(const uint8_t* q, int64_t lane, float d, float m, float* out) {
     uint8_t four[4];

@@ -137,6 +137,12 @@ static inline Codes bits_up(Codes c, uint8_t mask) {
 }
 static inline Codes combine(Codes a, Codes b) { return _mm256_or_si256(a, b); }
 
+using Table = __m256i; // sixteen bytes, twice
+static inline Table load_table(const uint8_t* p) {
+  return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i*)p));
+}
+static inline Codes lookup(Table table, Codes c) { return _mm256_shuffle_epi8(table, c); }
+
 static inline __m256i broadcast4(const int8_t* x) {
   int32_t v;
   memcpy(&v, x, 4);
@@ -159,12 +165,12 @@ static inline I32xL add_pair_products(I32xL sum, Pairs w, int32_t x) {
   return _mm256_add_epi32(sum, _mm256_madd_epi16(w, _mm256_set1_epi32(x)));
 }
 
-// Products are summed in pairs of int16. A pair is at most 2 * (2^BITS - 1) * 127, so eight groups of 4-bit codes
-// (30,480), four of 5-bit ones (31,496) or two of 6-bit ones (32,004) fit before they must be widened. Blocks have
-// eight groups, those of 6-bit codes four.
+// Products are summed in pairs of int16. A pair is at most 2 * (2^BITS - 1) * 127, so eight groups of codes of up to
+// 4 bits (30,480), four of 5-bit ones (31,496) or two of 6-bit ones (32,004) fit before they must be widened. Blocks
+// have eight groups, those of 6-bit codes four.
 template <int BITS, int ZERO>
 struct BlockSum {
-  static constexpr int ROOM = BITS == 4 ? 8 : BITS == 5 ? 4 : 2, PARTS = BITS == 4 ? 1 : 2;
+  static constexpr int ROOM = BITS <= 4 ? 8 : BITS == 5 ? 4 : 2, PARTS = BITS <= 4 ? 1 : 2;
   __m256i narrow[PARTS];
   int32_t start;
   void clear(int32_t first) {
@@ -219,6 +225,10 @@ struct BlockSum<8, ZERO> {
         _mm256_add_epi32(_mm256_madd_epi16(low, _mm256_set1_epi16(1)), _mm256_madd_epi16(high, _mm256_set1_epi16(16)));
     return _mm256_add_epi32(wide, _mm256_set1_epi32(start));
   }
+  I32xL scaled(Scale scale, I32xL total) const {
+    const __m256i one = _mm256_srai_epi32(_mm256_slli_epi32(scale, 16), 16);
+    return _mm256_add_epi32(total, _mm256_mullo_epi32(value(), one));
+  }
 };
 
 static inline F32xL zeroL() { return _mm256_setzero_ps(); }
@@ -231,6 +241,11 @@ static inline F32xL loadL_bf16_even(const uint16_t* p) {
 static inline F32xL loadL_bf16_odd(const uint16_t* p) {
   return _mm256_castsi256_ps(
       _mm256_and_si256(_mm256_loadu_si256((const __m256i*)p), _mm256_set1_epi32((int)0xffff0000)));
+}
+static inline F32xL loadL_pow2(const uint8_t* e) {
+  const __m256i v = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)e));
+  const __m256i smallest = _mm256_and_si256(_mm256_cmpeq_epi32(v, _mm256_setzero_si256()), _mm256_set1_epi32(1 << 22));
+  return _mm256_castsi256_ps(_mm256_or_si256(_mm256_slli_epi32(v, 23), smallest));
 }
 static inline void storeL(float* p, F32xL a) { _mm256_storeu_ps(p, a); }
 static inline F32xL addL(F32xL a, F32xL b) { return _mm256_add_ps(a, b); }

@@ -110,6 +110,10 @@ static inline Codes bits_up(Codes c, uint8_t mask) {
 }
 static inline Codes combine(Codes a, Codes b) { return _mm512_or_si512(a, b); }
 
+using Table = __m512i; // sixteen bytes, four times
+static inline Table load_table(const uint8_t* p) { return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i*)p)); }
+static inline Codes lookup(Table table, Codes c) { return _mm512_shuffle_epi8(table, c); }
+
 using Scale = I32xL;   // of a sub-block
 using Pairs = __m512i; // two int16 of each row
 static inline Scale load_scale_u8(const uint8_t* p) { return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i*)p)); }
@@ -145,6 +149,11 @@ static inline F32xL loadL_bf16_even(const uint16_t* p) {
 }
 static inline F32xL loadL_bf16_odd(const uint16_t* p) {
   return _mm512_castsi512_ps(_mm512_and_si512(_mm512_loadu_si512(p), _mm512_set1_epi32((int)0xffff0000)));
+}
+static inline F32xL loadL_pow2(const uint8_t* e) {
+  const __m512i v = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i*)e));
+  const __mmask16 smallest = _mm512_testn_epi32_mask(v, v);
+  return _mm512_castsi512_ps(_mm512_mask_mov_epi32(_mm512_slli_epi32(v, 23), smallest, _mm512_set1_epi32(1 << 22)));
 }
 static inline void storeL(float* p, F32xL a) { _mm512_storeu_ps(p, a); }
 static inline F32xL addL(F32xL a, F32xL b) { return _mm512_add_ps(a, b); }

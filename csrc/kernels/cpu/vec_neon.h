@@ -180,6 +180,10 @@ static inline Codes bits_up(Codes c, uint8_t mask) {
 }
 static inline Codes combine(Codes a, Codes b) { return {vorrq_u8(a.lo, b.lo), vorrq_u8(a.hi, b.hi)}; }
 
+using Table = uint8x16_t;
+static inline Table load_table(const uint8_t* p) { return vld1q_u8(p); }
+static inline Codes lookup(Table table, Codes c) { return {vqtbl1q_u8(table, c.lo), vqtbl1q_u8(table, c.hi)}; }
+
 static inline int8x16_t broadcast4(const int8_t* x) {
   int32_t v;
   memcpy(&v, x, 4);
@@ -203,6 +207,14 @@ static inline float32x4_t load4_bf16_odd(const uint16_t* p) {
 }
 static inline F32xL loadL_bf16_even(const uint16_t* p) { return {load4_bf16_even(p), load4_bf16_even(p + 8)}; }
 static inline F32xL loadL_bf16_odd(const uint16_t* p) { return {load4_bf16_odd(p), load4_bf16_odd(p + 8)}; }
+static inline float32x4_t pow2_4(uint16x4_t e) {
+  const uint32x4_t v = vmovl_u16(e), smallest = vandq_u32(vceqzq_u32(v), vdupq_n_u32(1u << 22));
+  return vreinterpretq_f32_u32(vorrq_u32(vshlq_n_u32(v, 23), smallest));
+}
+static inline F32xL loadL_pow2(const uint8_t* e) {
+  const uint16x8_t v = vmovl_u8(vld1_u8(e));
+  return {pow2_4(vget_low_u16(v)), pow2_4(vget_high_u16(v))};
+}
 static inline void storeL(float* p, F32xL x) {
   vst1q_f32(p, x.lo);
   vst1q_f32(p + 4, x.hi);

@@ -263,6 +263,20 @@ static inline Codes combine(Codes a, Codes b) {
   return a;
 }
 
+// Sixteen bytes, and those that codes of four bits choose.
+struct Table {
+  uint8_t v[16];
+};
+static inline Table load_table(const uint8_t* p) {
+  Table r;
+  memcpy(r.v, p, 16);
+  return r;
+}
+static inline Codes lookup(const Table& table, Codes c) {
+  for (int i = 0; i < 64; ++i) c.v[i] = table.v[c.v[i]];
+  return c;
+}
+
 using Scale = I32xL; // of a sub-block, int8 or uint8
 struct Pairs {       // two uint8 of each row
   uint8_t v[16][2];
@@ -339,6 +353,15 @@ static inline F32xL loadL_bf16_odd(const uint16_t* p) {
   F32xL r;
   EACH {
     const uint32_t u = (uint32_t)p[i * 2 + 1] << 16;
+    memcpy(&r.v[i], &u, 4);
+  }
+  return r;
+}
+// 2^(e - 127) of exponents e below 255.
+static inline F32xL loadL_pow2(const uint8_t* e) {
+  F32xL r;
+  EACH {
+    const uint32_t u = e[i] ? (uint32_t)e[i] << 23 : 0x00400000u;
     memcpy(&r.v[i], &u, 4);
   }
   return r;

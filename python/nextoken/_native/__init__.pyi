@@ -845,7 +845,7 @@ class Model:
         tensors: dict[typing.Any, typing.Any],
         path: typing.Any,
         *,
-        header: None | GGUFFile | collections.abc.Sequence[File] | None = None,
+        header: None | GGUFFile | collections.abc.Sequence[GGUFFile] | collections.abc.Sequence[File] | None = None,
         n_threads: typing.SupportsInt | typing.SupportsIndex,
         isa: str | None = None,
         check: bool = True,
@@ -855,7 +855,7 @@ class Model:
         """
         Read and repack the tensors, {role: checkpoints.tensors.TensorInfo}, of the file or files at path.
 
-        header is the GGUFFile, or one File each, they come from; if a path leads to another file by now, that is
+        header is the GGUFFile, or one GGUFFile or File each, they come from; if a path leads to another file by now, that is
         a ModelFormatError. Without `check`, weights need not be finite. progress(bytes_done, bytes_total); cancel
         has is_set(). Raises ModelFormatError, UnsupportedModelError, NumericalError, OSError, MemoryError,
         Cancelled.

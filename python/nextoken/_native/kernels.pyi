@@ -88,6 +88,15 @@ def pack(
     n_rows: typing.SupportsInt | typing.SupportsIndex,
     k: typing.SupportsInt | typing.SupportsIndex,
 ) -> PackedMatrix: ...
+def packed_bytes(
+    type: typing.SupportsInt | typing.SupportsIndex,
+    n_rows: typing.SupportsInt | typing.SupportsIndex,
+    k: typing.SupportsInt | typing.SupportsIndex,
+) -> int:
+    """
+    Bytes in memory of a matrix of a type by its number in GGUF.
+    """
+
 def paged_attention(
     q: numpy.typing.NDArray[numpy.float32],
     k_cache: numpy.typing.NDArray[typing.Any],

@@ -72,7 +72,7 @@ class GGUFCheckpoint:
         self.size: int = native.size
         self.metadata = Metadata(native)
         self.paths: list[str] = [self.path]
-        self.headers: _native.GGUFFile | list[_native.File] = native
+        self.headers: _native.GGUFFile | list[_native.GGUFFile] | list[_native.File] = native
 
     def __enter__(self) -> GGUFCheckpoint:
         return self
@@ -254,18 +254,31 @@ class GGUFCheckpoint:
 def open_gguf(path: StrPath) -> GGUFCheckpoint:
     """Read and check the header of a GGUF file; the weights stay where they are.
 
-    Raises ModelFormatError or ModelTruncatedError (`.path .offset .field`) for a damaged file, UnsupportedModelError
-    for a version or a tensor type that is not known, OSError for a file that can not be opened.
+    Of a model in several files the first is given, and all are opened. Raises ModelFormatError or ModelTruncatedError
+    (`.path .offset .field`) for a damaged file, UnsupportedModelError for a version or a tensor type that is not known,
+    OSError for a file that can not be opened, and FileNotFoundError for a part that is missing.
 
     >>> open_gguf("model.gguf").hparam_int("block_count", lo=1, hi=1024)
     30
     """
-    native = _native.GGUFFile(path)
+    checkpoint = GGUFCheckpoint(_native.GGUFFile(path))
+    warn_of_surplus(checkpoint.native)
+    try:
+        if checkpoint.get_int("split.count", 1, lo=0) < 2:
+            return checkpoint
+        from nextoken.checkpoints.split import SplitCheckpoint
+
+        return SplitCheckpoint(checkpoint)
+    except BaseException:
+        checkpoint.close()
+        raise
+
+
+def warn_of_surplus(native: _native.GGUFFile) -> None:
     if native.size > native.data_end:
         logger.warning(
             "%s: %d bytes after the last tensor are ignored", native.path, native.size - native.data_end
         )
-    return GGUFCheckpoint(native)
 
 
 def shortened(text: str) -> str:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from nextoken.checkpoints.split import part_names
 from nextoken.errors import Cancelled, DownloadError
 
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
@@ -34,7 +35,8 @@ def fetch(
 ) -> str:
     """The local path of one file of a repository, or of its folder of safetensors if `file` is None.
 
-    `file` is a name or a pattern ("*Q4_K_M.gguf") that one file matches. `revision` is a branch, a tag or a commit.
+    `file` is a name or a pattern ("*Q4_K_M.gguf") that one file matches, or all parts of one; then all are fetched,
+    and the first is what is returned. `revision` is a branch, a tag or a commit.
     Raises ValueError for a pattern that fits none or several, DownloadError, ImportError without huggingface_hub,
     Cancelled.
     """
@@ -48,7 +50,7 @@ def fetch(
             "pip install 'nextoken[hub]'",
             name=error.name,
         ) from None
-    wanted = FOLDER_FILES if file is None else [_choose(repository, file, revision)]
+    wanted = FOLDER_FILES if file is None else part_names(_choose(repository, file, revision))
     try:
         folder = snapshot_download(
             repository,
@@ -98,8 +100,8 @@ def _choose(repository: str, pattern: str, revision: str | None) -> str:
 
 def _one_of(names: Sequence[str], pattern: str, repository: str) -> str:
     found = [name for name in names if fnmatch.fnmatchcase(name, pattern)]
-    if len(found) == 1:
-        return found[0]
+    if found and set(found) <= set(part_names(found[0])):
+        return part_names(found[0])[0]
     if not found:
         shown = ", ".join(n for n in names if n.endswith((".gguf", ".safetensors"))) or ", ".join(names)
         raise ValueError(f"file={pattern!r} fits no file of {repository}; it has {shown[:1000]}")

@@ -13,8 +13,6 @@ FLOATS = {"f32": 0, "f16": 1, "bf16": 30}
 BLOCKS_OF_32 = {"q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, "q8_0": 8}
 BLOCKS_OF_256 = {"q4_k": 12, "q5_k": 13, "q6_k": 14}
 DTYPES = FLOATS | BLOCKS_OF_32 | BLOCKS_OF_256
-# Elements and bytes of a block.
-BLOCKS: dict[int, tuple[int, int]] = {DTYPES[name]: b for name, b in _native.kernels.weight_types().items()}
 
 # For rows that are no whole blocks of 256, what llama.cpp takes too: the next type with as many bits and blocks of 32.
 NARROWER = {"q4_k": "q5_0", "q5_k": "q5_1", "q6_k": "q8_0"}
@@ -52,12 +50,15 @@ class TensorInfo:
         return math.prod(self.shape)
 
     @property
-    def stored_nbytes(self) -> int:
-        """Bytes of it once it is converted."""
-        if self.stored_type is None:
-            return self.nbytes
-        elements, size = BLOCKS[self.stored_type]
-        return self.n_elements // elements * size
+    def memory_nbytes(self) -> int:
+        """Bytes it takes in memory, converted and packed for the kernels; vectors are float32 there.
+
+        Raises UnsupportedModelError for a type that has no matmul, or rows that are no whole blocks of it.
+        """
+        if len(self.shape) < 2:
+            return 4 * self.n_elements
+        kind = self.type if self.stored_type is None else self.stored_type
+        return math.prod(self.shape[2:]) * _native.kernels.packed_bytes(kind, self.shape[1], self.shape[0])
 
 
 def check_dtype(dtype: str) -> None:

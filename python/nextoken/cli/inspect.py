@@ -45,10 +45,10 @@ def inspect_command(
         try:
             layout = plan(checkpoint)
             spec = layout.spec
-            weights = about.weight_bytes
             if dtype is not None:
                 check_dtype(dtype)
-                weights = sum(t.stored_nbytes for t in with_dtype(layout.tensors, dtype).values())
+            tensors = layout.tensors if dtype is None else with_dtype(layout.tensors, dtype)
+            weights = sum(tensor.memory_nbytes for tensor in tensors.values())
             context = spec.n_ctx if n_ctx is None else n_ctx
             cache = spec.kv_bytes(kv_dtype, context)
             result["memory"] = {
