@@ -121,8 +121,8 @@ def half(values: npt.NDArray[np.float64]) -> Bytes:
     return values.astype("<f2")[:, None].view(np.uint8)
 
 
-def write_random(path: Path, shape: Shape, mix: str, seed: int = 0) -> None:
-    """A GGUF file of random weights."""
+def write_random(path: Path, shape: Shape, mix: str, seed: int = 0, *, sparse: bool = False) -> None:
+    """A GGUF file of random weights; with `sparse` of holes instead, which take no disk and read as zeros."""
     rng = np.random.default_rng(seed)
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_file_type(MIXES[mix])
@@ -149,8 +149,12 @@ def write_random(path: Path, shape: Shape, mix: str, seed: int = 0) -> None:
     file = writer.fout[0]  # the writer takes whole tensors only
     for _, dims, kind in plan:
         writer.write_padding(file, file.tell())
-        for part in tensor_bytes(dims, kind, rng):
-            file.write(part.data)
+        if sparse and kind != Type.F32:
+            block, size = gguf.GGML_QUANT_SIZES[kind]
+            file.truncate(file.seek(int(np.prod(dims)) // block * size, 1))
+        else:
+            for part in tensor_bytes(dims, kind, rng):
+                file.write(part.data)
         writer.write_padding(file, file.tell())
     writer.close()
 
