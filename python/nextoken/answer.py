@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from nextoken.completion import Candidate, Token
+from nextoken.text import StopStrings, bytes_of_characters
 
 if TYPE_CHECKING:
     from nextoken import _native
     from nextoken.sampling import SamplingParams
     from nextoken.tokenizer import Tokenizer
+
+
+class Held(NamedTuple):
+    """A token that may still be cut off, and the halves of characters around it."""
+
+    token: Token
+    before: bytes  # of the character that the tokens before it began
+    after: bytes  # of the one that it leaves to the next
 
 
 class Answer:
@@ -22,13 +31,11 @@ class Answer:
     """
 
     def __init__(self, tokenizer: Tokenizer | None, params: SamplingParams) -> None:
-        from nextoken.text import StopStrings
-
         self._vocabulary = Vocabulary(tokenizer)
         self._params = params
         self._decoder = None if tokenizer is None else tokenizer.stream_decoder()
         self._stops = StopStrings(params.stop, include=params.include_stop) if params.stop else None
-        self._held: list[Token] = []
+        self._held: list[Held] = []
         self._n_pushed = 0  # tokens
         self._n_sure = 0  # characters of the held tokens that no stop string can take any more
         self.tokens: list[Token] = []
@@ -36,9 +43,13 @@ class Answer:
 
     def push(self, pick: _native.Pick, ms: float) -> list[Token]:
         """Take the next pick; returns the tokens that became sure. Sets `stop` when a stop string was completed."""
-        piece = "" if self._decoder is None else self._decoder.push(pick.id)
+        before, piece, after = b"", "", b""
+        if self._decoder is not None:
+            before = self._decoder.pending
+            piece = self._decoder.push(pick.id)
+            after = self._decoder.pending
         token = self._vocabulary.token(pick, self._params, piece, self._n_pushed, ms)
-        self._held.append(token)
+        self._held.append(Held(token, before, after))
         self._n_pushed += 1
         if self._stops is None:
             self._n_sure += len(piece)
@@ -47,9 +58,7 @@ class Answer:
             self._n_sure += len(sure)
             if self.stop is not None:
                 return self._cut()
-        if self._decoder is not None and self._decoder.pending:
-            return []
-        return self._release()
+        return [] if after else self._release()
 
     def finish(self) -> list[Token]:
         """The tokens still held back: no more will come. Half a character becomes U+FFFD, as in a whole decode."""
@@ -57,7 +66,7 @@ class Answer:
             return []
         rest = "" if self._decoder is None else self._decoder.finish()
         last = self._held[-1]
-        self._held[-1] = replace(last, text=last.text + rest)
+        self._held[-1] = last._replace(token=replace(last.token, text=last.token.text + rest))
         if self._stops is not None:
             sure, self.stop = self._stops.push(rest)
             self._n_sure += len(sure)
@@ -66,45 +75,44 @@ class Answer:
                 self._n_sure += len(sure)
             if self.stop is not None:
                 return self._cut()
-        self._n_sure = sum(len(token.text) for token in self._held)
-        return self._release()
+        return self._give(len(self._held))
 
     def _release(self) -> list[Token]:
-        """Held tokens whose whole text is sure."""
-        n = 0
-        for token in self._held:
-            if len(token.text) > self._n_sure:
+        """Held tokens whose whole text is sure, with the character that the last one may have begun."""
+        n, sure = 0, self._n_sure
+        for i, (token, _, after) in enumerate(self._held, 1):
+            sure -= len(token.text)
+            if sure < bool(after):
                 break
-            self._n_sure -= len(token.text)
-            n += 1
-        return self._give(self._held[:n], self._held[n:])
+            n, self._n_sure = i, sure
+        return self._give(n)
 
     def _cut(self) -> list[Token]:
         """At a stop string: the tokens before the cut, the last one shortened to what is before it."""
-        kept: list[Token] = []
-        for token in self._held:
+        n = 0
+        for i, (token, before, _) in enumerate(self._held):
             if self._n_sure == 0:
                 break
-            kept.append(_shorten(token, self._n_sure))
-            self._n_sure -= len(kept[-1].text)
-        return self._give(kept, [])
+            n, length = i + 1, min(len(token.text), self._n_sure)
+            self._n_sure -= length
+            if self._n_sure == 0:
+                whole = bytes_of_characters(before, token.bytes, length)
+                shorter = replace(token, text=token.text[:length], bytes=token.bytes[:whole])
+                self._held[i] = self._held[i]._replace(token=shorter)
+        tokens = self._give(n)
+        self._held = []
+        return tokens
 
-    def _give(self, tokens: list[Token], still_held: list[Token]) -> list[Token]:
-        self._held = still_held
+    def _give(self, n: int) -> list[Token]:
+        """The first `n` held tokens, held no longer."""
+        tokens = [held.token for held in self._held[:n]]
+        del self._held[:n]
         self.tokens += tokens
         return tokens
 
     @property
     def text(self) -> str:
         return "".join(token.text for token in self.tokens)
-
-
-def _shorten(token: Token, length: int) -> Token:
-    """`token` with the first `length` characters of its text, and the bytes up to their end."""
-    cut = token.text[length:]
-    if not cut:
-        return token
-    return replace(token, text=token.text[:length], bytes=token.bytes[: len(token.bytes) - len(cut.encode())])
 
 
 class Vocabulary:

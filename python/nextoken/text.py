@@ -31,15 +31,34 @@ class StreamDecoder:
         return self._utf8.decode(self._tokenizer.token_bytes(token_id))
 
     @property
-    def pending(self) -> bool:
-        """Whether the last character is not whole."""
-        return self._utf8.getstate()[0] != b""
+    def pending(self) -> bytes:
+        """The bytes of the last character, as long as it is not whole."""
+        return self._utf8.getstate()[0]
 
     def finish(self) -> str:
         """What is held back, as U+FFFD, now that no more will come; the decoder is as new."""
         text = self._utf8.decode(b"", final=True)
         self._utf8.reset()
         return text
+
+
+def bytes_of_characters(before: bytes, raw: bytes, n: int) -> int:
+    """How many bytes of `raw` belong to the first `n` characters that become whole in it.
+
+    `before` are the bytes ahead of it that begin the first of them.
+
+    >>> bytes_of_characters(b"\\xe6\\x97", b"\\xa5 a", 1)
+    1
+    """
+    utf8 = codecs.getincrementaldecoder("utf-8")("replace")
+    utf8.decode(before)
+    ends: list[int] = []
+    for i in range(len(raw)):
+        new = len(utf8.decode(raw[i : i + 1]))
+        # A byte that does not go on what was begun ends that as U+FFFD before it; it may begin something itself.
+        whole_now = not utf8.getstate()[0]
+        ends += [i] * (new - whole_now) + [i + 1] * whole_now
+    return 0 if n == 0 else ends[n - 1] if n <= len(ends) else len(raw)
 
 
 class StopStrings:
