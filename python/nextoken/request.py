@@ -48,7 +48,7 @@ class Request:
         check_room(len(ids), engine.n_ctx)
         self.started = time.perf_counter()
         self.ids = ids
-        self.params = params
+        self.params = params.seeded()
         self.tokenizer = tokenizer
         self.model_name = model_name
         self.kind = kind
@@ -59,7 +59,7 @@ class Request:
         self._n_decodable = n_decodable(engine, tokenizer)
         self.sequences = []
         for i in range(params.n):
-            sampler = params.sampler(engine.vocab_size, n_decodable=self._n_decodable, sequence=i)
+            sampler = self.params.sampler(engine.vocab_size, n_decodable=self._n_decodable, sequence=i)
             sampler.observe_prompt(ids)
             self.sequences.append(Sequence(self, sampler, eos_ids, engine.n_ctx - len(ids)))
 

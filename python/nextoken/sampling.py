@@ -85,7 +85,7 @@ class SamplingParams:
     ignore_eos: bool = False
     """Go on after the model's own end."""
     seed: int | None = None
-    """Any integer, taken modulo 2^64. None is another one for each call, which the result reports."""
+    """Any integer, taken modulo 2^64. None is another one for each prompt, which its Completion reports."""
     logprobs: int | None = None
     """Report the log-probability of each token, and those of the so many best candidates."""
     prompt_logprobs: int | None = None
@@ -111,7 +111,7 @@ class SamplingParams:
 
     @classmethod
     def build(cls, params: SamplingParams | None = None, /, **keywords: Any) -> SamplingParams:
-        """The parameters of one call: those given, or made from keywords, with a seed drawn if there is none.
+        """The parameters of one call: those given, or made from keywords.
 
         Raises TypeError if both are given, or for an unknown keyword.
         """
@@ -123,10 +123,15 @@ class SamplingParams:
             raise TypeError(
                 f"got SamplingParams and keywords ({', '.join(sorted(keywords))}): give one of them"
             )
-        if params.seed is None:
-            params = copy.copy(params)
-            object.__setattr__(params, "seed", _random_seed())
         return params
+
+    def seeded(self) -> SamplingParams:
+        """These, with a seed drawn if there is none."""
+        if self.seed is not None:
+            return self
+        seeded = copy.copy(self)
+        object.__setattr__(seeded, "seed", _random_seed())
+        return seeded
 
     def check_vocab(self, vocab_size: int) -> None:
         """Raise ValueError if a field holds a token id that a vocabulary of this size does not have."""

@@ -114,6 +114,7 @@ def test_a_stop_id_is_named(llm: LLM) -> None:
         ("one\n\ntwo", ["\n\n"], True, "one\n\n"),
         ("xabcy", ["bc", "abc"], False, "x"),
         ("a\u20acb", ["\u20ac"], False, "a"),
+        ("a\u20ac\u20acb", ["\u20acb"], False, "a\u20ac"),
         ("STOP it", ["STOP"], False, ""),
         ("abab STO", ["STOP"], False, "abab STO"),
     ],
@@ -163,6 +164,16 @@ def test_the_seed_is_reported_and_repeats_the_answer(llm: LLM) -> None:
     again = llm.generate(IDS, temperature=2.0, max_tokens=12, ignore_eos=True, seed=out.seed)
     assert again.token_ids == out.token_ids
     assert llm.generate(IDS, temperature=2.0, max_tokens=12, ignore_eos=True).seed != out.seed
+
+
+def test_without_a_seed_each_prompt_draws_its_own(llm: LLM) -> None:
+    first, second = llm.generate([IDS, IDS], temperature=2.0, max_tokens=12, ignore_eos=True)
+    assert first.seed != second.seed
+    for out in (first, second):
+        again = llm.generate(IDS, temperature=2.0, max_tokens=12, ignore_eos=True, seed=out.seed)
+        assert again.token_ids == out.token_ids
+    one, other = llm.generate([IDS, IDS], temperature=2.0, max_tokens=12, ignore_eos=True, seed=4)
+    assert one.token_ids == other.token_ids
 
 
 def test_keywords_or_params_never_both(llm: LLM) -> None:

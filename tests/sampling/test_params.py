@@ -98,14 +98,14 @@ def test_any_integer_is_a_seed() -> None:
         assert SamplingParams.build(seed=seed).seed == kept
 
 
-def test_no_seed_draws_another_one_for_each_call() -> None:
+def test_a_seed_is_drawn_where_none_is_given() -> None:
     params = SamplingParams(temperature=1)
-    first, second = SamplingParams.build(params), SamplingParams.build(params)
+    first, second = params.seeded(), params.seeded()
     assert first.seed is not None
     assert first.seed != second.seed
     assert params.seed is None
     given = SamplingParams(seed=3)
-    assert SamplingParams.build(given) is given
+    assert SamplingParams.build(given) is given.seeded() is given
 
 
 def test_keywords_or_an_object_never_both() -> None:
