@@ -10,15 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nextoken import _native
+from nextoken.answer import Vocabulary
+from nextoken.inputs import shown
+from nextoken.request import n_decodable
 from nextoken.sampling import SamplingParams
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
-    from nextoken import _native
     from nextoken.llm import LLM
 
 SHOWN_INPUTS = 12  # tokens of a long prompt that a table shows
+NARROW = 60  # columns of a terminal that has no room for bars
 
 
 @dataclass(frozen=True)
@@ -82,10 +86,11 @@ class Explanation:
         from rich.table import Table
         from rich.text import Text
 
+        narrow = options.max_width < NARROW
         for number, step in enumerate(self.steps, 1):
             yield Text(f"pass {number}", style="bold") + Text(f"   {_shapes(step)}   {step.ms:.1f} ms")
             yield Text("  in   " + _inputs(step))
-            table = Table(box=None, padding=(0, 2), show_edge=False)
+            table = Table(box=None, padding=(0, 1) if narrow else (0, 2), show_edge=False)
             for name, justify in (
                 ("out", "left"),
                 ("id", "right"),
@@ -96,7 +101,7 @@ class Explanation:
                 table.add_column(name, justify=justify)  # type: ignore[arg-type]
             for candidate in step.candidates:
                 mark = "<- chosen" if candidate.id == step.chosen.id else ""
-                bar = "#" * round(20 * (candidate.probability or 0.0))
+                bar = "" if narrow else "#" * round(20 * (candidate.probability or 0.0))
                 table.add_row(
                     Text(repr(candidate.text)),
                     str(candidate.id),
@@ -117,88 +122,107 @@ class Explanation:
         return f"{passes}<p>text: {_code(repr(self.text))}, {_escape(self.finish_reason)}</p>"
 
 
-def check_options(params: SamplingParams, top: int) -> None:
-    """Raises TypeError or ValueError for what can not be shown."""
-    if isinstance(top, bool) or not isinstance(top, int):
+def check_options(params: SamplingParams, top: int) -> int:
+    """`top` as an int. Raises TypeError or ValueError for what can not be shown."""
+    if isinstance(top, bool) or not hasattr(top, "__index__"):
         raise TypeError(f"top must be an int, got {type(top).__name__}")
+    top = top.__index__()
     if top < 1:
-        raise ValueError(f"top must be at least 1, got {top}")
-    if params.logits_processor is not None or not params.use_cache or params.stop or params.profile:
-        raise ValueError(
-            "explain shows the plain loop: no logits_processor, no stop strings, no profile, use_cache=True"
-        )
+        raise ValueError(f"top must be at least 1, got {shown(top)}")
+    for name in ("logits_processor", "stop", "include_stop", "logprobs", "prompt_logprobs", "profile"):
+        value = getattr(params, name)
+        if value is not None and value is not False and value != ():
+            raise ValueError(f"explain shows the plain loop, which has no {name}")
+    if not params.use_cache:
+        raise ValueError("explain shows the plain loop, which has use_cache=True")
+    return top
 
 
-def explain(llm: LLM, ids: Sequence[int], prompt: str, params: SamplingParams, *, top: int) -> Explanation:
+def explain(
+    llm: LLM, ids: Sequence[int], prompt: str | None, params: SamplingParams, *, top: int
+) -> Explanation:
     """Run the loop by hand and keep what it saw. Same tokens as `generate` with the same parameters."""
-    tokenizer = llm.tokenizer
-    sampler = params.sampler(llm.vocab_size, n_decodable=min(len(tokenizer), llm.vocab_size))
+    tokenizer = llm._tokenizer.get_or_none()
+    sampler = llm._intake.sampler(params)
     sampler.observe_prompt(list(ids))
     steps: list[Step] = []
     answer: list[int] = []
     most = 1 if params.max_tokens is None else params.max_tokens
-    ending = frozenset(params.stop_token_ids or ()) | (
-        frozenset() if params.ignore_eos else tokenizer.eos_ids
-    )
+    ending = frozenset(params.stop_token_ids or ())
+    if tokenizer is not None and not params.ignore_eos:
+        ending |= tokenizer.eos_ids
+    look = _Look(llm, top)
     finish_reason = "length"
     with llm.session() as session:
         pending = list(ids)
-        for _ in range(most):
+        for _ in range(min(most, llm.n_ctx - len(ids))):
             cached = len(session)
             start = time.perf_counter()
             logits = session.append(pending, logits="last")
             ms = (time.perf_counter() - start) * 1e3
             assert logits is not None
-            pick, stages = sampler.explain(logits, len(session), shown=top)
+            pick, stages = sampler.explain(logits, len(session), shown=look.n_shown)
             ends = pick.id in ending
-            steps.append(_step(llm, pending, cached, logits, pick, stages, top, ends, ms))
+            steps.append(look.step(pending, cached, logits, pick, stages, ends, ms))
             if ends:
                 finish_reason = "stop"
                 break
             answer.append(pick.id)
             sampler.observe([pick.id])
-            if len(session) + 1 > llm.n_ctx:
-                break
             pending = [pick.id]
-    return Explanation(prompt, tokenizer.decode(answer), tuple(steps), finish_reason)
-
-
-def _step(
-    llm: LLM,
-    pending: Sequence[int],
-    cached: int,
-    logits: np.ndarray[Any, np.dtype[np.float32]],
-    pick: _native.Pick,
-    stages: Sequence[_native.Stage],
-    top: int,
-    ends: bool,
-    ms: float,
-) -> Step:
-    from nextoken import _native
-
-    def shown(token_id: int, probability: float | None = None, logit: float | None = None) -> Shown:
-        text = llm.tokenizer.decode_bytes([token_id]).decode("utf-8", "replace")
-        return Shown(token_id, text, probability, logit)
-
-    _, best, logprobs = _native.log_softmax_top(logits[None, :], n=min(top, len(logits)))
-    chosen = [i for i in range(best.shape[1]) if best[0, i] >= 0]
-    candidates = tuple(
-        shown(int(best[0, i]), float(np.exp(logprobs[0, i])), float(logits[best[0, i]])) for i in chosen
+    return Explanation(
+        look.text(ids) if prompt is None else prompt, look.text(answer), tuple(steps), finish_reason
     )
-    return Step(
-        position=cached + len(pending),
-        inputs=tuple(shown(i) for i in pending),
-        ids_shape=(1, len(pending)),
-        logits_shape=(1, len(pending), llm.vocab_size),
-        cached=cached,
-        candidates=candidates,
-        stages=tuple(
-            Stage(s.name, s.remaining, s.removed, tuple(shown(i, p) for i, p in s.dropped)) for s in stages
-        ),
-        chosen=shown(pick.id),
-        ends=ends,
-        ms=ms,
-    )
+
+
+class _Look:
+    """Turns what a pass saw into a Step."""
+
+    def __init__(self, llm: LLM, top: int) -> None:
+        tokenizer = llm._tokenizer.get_or_none()
+        self._vocabulary = Vocabulary(tokenizer)
+        self._vocab_size = llm.vocab_size
+        self._n_decodable = n_decodable(llm._engine, tokenizer)
+        self.n_shown = min(top, llm.vocab_size)
+
+    def text(self, ids: Sequence[int]) -> str:
+        return b"".join(map(self._vocabulary.bytes_of, ids)).decode("utf-8", "replace")
+
+    def step(
+        self,
+        pending: Sequence[int],
+        cached: int,
+        logits: np.ndarray[Any, np.dtype[np.float32]],
+        pick: _native.Pick,
+        stages: Sequence[_native.Stage],
+        ends: bool,
+        ms: float,
+    ) -> Step:
+        _, best, logprobs = _native.log_softmax_top(
+            logits[None, :], n=self.n_shown, n_decodable=self._n_decodable
+        )
+        return Step(
+            position=cached + len(pending),
+            inputs=tuple(self._shown(i) for i in pending),
+            ids_shape=(1, len(pending)),
+            logits_shape=(1, len(pending), self._vocab_size),
+            cached=cached,
+            candidates=tuple(
+                self._shown(i, float(np.exp(logprob)), float(logits[i]))
+                for i, logprob in zip(best[0].tolist(), logprobs[0].tolist(), strict=True)
+                if i >= 0
+            ),
+            stages=tuple(
+                Stage(s.name, s.remaining, s.removed, tuple(self._shown(i, p) for i, p in s.dropped))
+                for s in stages
+            ),
+            chosen=self._shown(pick.id),
+            ends=ends,
+            ms=ms,
+        )
+
+    def _shown(self, token_id: int, probability: float | None = None, logit: float | None = None) -> Shown:
+        return Shown(token_id, self.text([token_id]), probability, logit)
 
 
 def _shapes(step: Step) -> str:
