@@ -103,7 +103,7 @@ def load(
         raise TypeError(f"progress must be callable(done, total) or None, got {type(progress).__name__}")
     flag = None if cancel is None else CancelFlag(cancel)
     threads = choose_threads(n_threads)
-    asked = _check_n_ctx(n_ctx)
+    asked = check_n_ctx(n_ctx)
     path, name = find(model, progress, cancel, file, revision)
     checkpoint = open_checkpoint(path, allow_unused=allow_unused)
     try:
@@ -174,7 +174,8 @@ def _check_choice(what: str, value: Any, choices: tuple[str, ...]) -> None:
         raise ValueError(f"{what}={value!r} is not available, choose from {', '.join(map(repr, choices))}")
 
 
-def _check_n_ctx(n_ctx: Any) -> int | None:
+def check_n_ctx(n_ctx: Any) -> int | None:
+    """`n_ctx` as an int. Raises TypeError or ValueError for what is no context length."""
     if n_ctx is None:
         return None
     if isinstance(n_ctx, bool) or not hasattr(n_ctx, "__index__"):

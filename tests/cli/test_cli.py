@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import select
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from nextoken import __version__
 from tests.gguf_files import tiny_llama
 
 COMMAND = [sys.executable, "-c", "from nextoken.cli import main; main()"]
@@ -142,6 +144,8 @@ def test_help_has_an_example(command: str) -> None:
         (["run", "no-such-model", "hi"], 1, "no-such-model"),
         (["run", "MODEL", "hi", "--top-p", "0"], 1, "top_p"),
         (["run", "MODEL", "hi", "--nonsense"], 2, "nonsense"),
+        (["inspect", "MODEL", "--n-ctx", "0"], 1, "n_ctx"),
+        (["inspect", "MODEL", "--n-ctx", "99999999999999999999"], 1, "n_ctx"),
         (["frobnicate"], 2, "frobnicate"),
     ],
 )
@@ -150,6 +154,56 @@ def test_a_fault_is_one_line_and_an_exit_code(
 ) -> None:
     result = nextoken(*[str(model) if a == "MODEL" else a for a in arguments], code=code)
     assert says in result.stderr
+
+
+def test_bytes_that_are_no_characters_are_read_as_such(model: Path) -> None:
+    whole = nextoken("run", model, "h\ufffd", "--raw", "-n", 4, "-q").stdout
+    command = [*COMMAND, "run", str(model)]
+    argument = subprocess.run(
+        [*command, b"h\xff", "--raw", "-n", "4", "-q"], capture_output=True, timeout=300
+    )
+    assert argument.stdout.decode("utf-8", "replace") == whole
+    typed = subprocess.run([*command, "-n", "2"], input=b"h\xff\n\xfe\n", capture_output=True, timeout=300)
+    assert (typed.returncode, typed.stderr.count(b"generated")) == (0, 2)
+
+
+def test_an_argument_is_utf8_in_a_locale_that_is_not(model: Path) -> None:
+    arguments = ["explain", str(model), "\u20ac", "--json"]
+    plain = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    result = subprocess.run([*COMMAND, *arguments], env=plain, capture_output=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["prompt"] in ("\u20ac", "?")
+
+
+@pytest.mark.parametrize("redirection", ["<&-", ">&-", "2>&-"])
+def test_a_stream_that_is_closed_is_no_fault(model: Path, redirection: str) -> None:
+    for rest in (["hi", "--raw", "-n", "2"], []):
+        command = shlex.join([*COMMAND, "run", str(model), *rest])
+        result = subprocess.run(
+            ["sh", "-c", f"{command} {redirection}"], capture_output=True, input=b"", timeout=300
+        )
+        assert (result.returncode, result.stderr.count(b"Traceback")) == (0, 0)
+
+
+def test_the_version_is_told() -> None:
+    assert nextoken("--version").stdout == f"nextoken {__version__}\n"
+
+
+def test_ctrl_c_while_it_starts_is_no_traceback() -> None:
+    interrupted = """
+import sys
+
+class Interrupted:
+    def find_spec(self, name, *_):
+        if name == "nextoken.cli.app":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupted())
+from nextoken.cli import main
+main()
+"""
+    result = subprocess.run([sys.executable, "-c", interrupted], capture_output=True, timeout=300)
+    assert (result.returncode, result.stderr) == (130, b"")
 
 
 def test_a_closed_pipe_ends_quietly(model: Path) -> None:

@@ -1,5 +1,15 @@
 """The command `nextoken`."""
 
-from nextoken.cli.app import main
+from __future__ import annotations
 
-__all__ = ["main"]
+from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line. Ctrl-C ends it with exit code 130, while its libraries are imported too."""
+    try:
+        from nextoken.cli.app import run
+
+        run(arguments)
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

@@ -7,12 +7,12 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from nextoken import __version__
 from nextoken.cli.bench import bench_app
 from nextoken.cli.explain import explain_command
 from nextoken.cli.inspect import inspect_command
@@ -39,7 +39,7 @@ app.add_typer(bench_app, name="bench")
 
 def _version(value: bool) -> None:
     if value:
-        print(f"nextoken {version('nextoken')}")
+        print(f"nextoken {__version__}")
         raise typer.Exit
 
 
@@ -54,20 +54,29 @@ def _options(
         logging.basicConfig(level=logging.DEBUG, format="%(name)s: %(message)s")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def run(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; errors of ours are one line on stderr and exit code 1, never a traceback."""
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends the program without a word
-    for stream in (sys.stdout, sys.stderr):
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # closed by the caller (`2>&-`)
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 (for the whole run)
+        stream = getattr(sys, name)
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(
-                errors="replace"
-            )  # a terminal that lacks a character shows another, and goes on
+            # What a terminal lacks shows as another character, what is typed and is none is read as U+FFFD.
+            stream.reconfigure(errors="replace")
     try:
-        app(args=None if arguments is None else list(arguments))
+        app(args=[_whole_characters(text) for text in sys.argv[1:]] if arguments is None else list(arguments))
     except (Error, OSError, MemoryError, ValueError) as error:
         _complain(error)
         raise SystemExit(1) from None
+
+
+def _whole_characters(argument: str) -> str:
+    """Bytes that Python could not read in this locale: as UTF-8, or as U+FFFD where they are none."""
+    if any("\udc80" <= character <= "\udcff" for character in argument):
+        return os.fsencode(argument).decode("utf-8", "replace")
+    return argument
 
 
 def _complain(error: BaseException) -> None:

@@ -17,6 +17,7 @@ from nextoken.checkpoints.summary import summary
 from nextoken.checkpoints.tensors import check_dtype, with_dtype
 from nextoken.cli.opening import DtypeOption, JsonOption, KvOption, ModelArgument, mib
 from nextoken.errors import UnsupportedModelError
+from nextoken.loading import check_n_ctx
 
 
 def inspect_command(
@@ -33,6 +34,7 @@ def inspect_command(
 
     Example: nextoken inspect model.gguf --n-ctx 4096
     """
+    n_ctx = check_n_ctx(n_ctx)
     path = model
     if catalogue.is_name(model):
         local = catalogue.local_path(model)
