@@ -6,6 +6,7 @@
 #include <pybind11/stl.h>
 
 #include <chrono>
+#include <limits>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -13,6 +14,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/buffer.h"
 #include "bindings.h"
 #include "bindings/python_poll.h"
 #include "gguf/reader.h"
@@ -122,6 +124,14 @@ std::vector<int32_t> to_ids(const py::handle& object) {
   return ids;
 }
 
+/// The system grants more than it has and later ends the process that uses it: large arrays are asked for with care.
+void require_memory_for_logits(int64_t rows, int64_t vocab_size) {
+  if (rows < 0 || vocab_size < 1) throw std::invalid_argument("rows must be 0 or more, vocab_size 1 or more");
+  const int64_t row_bytes = vocab_size * (int64_t)sizeof(float), most = std::numeric_limits<int64_t>::max();
+  const int64_t bytes = rows > most / row_bytes ? most : rows * row_bytes;
+  if (bytes >= int64_t{64} << 20) require_memory(bytes, "the logits");
+}
+
 /// The steps of a pass and what they point to.
 struct Steps {
   std::vector<PyCache*> caches;
@@ -146,6 +156,12 @@ struct Steps {
       require_room(caches[i]->length, (int64_t)this->ids[i].size(), caches[i]->n_ctx); // before memory for logits
       steps.push_back({nullptr, this->ids[i].data(), (int64_t)this->ids[i].size(), nullptr});
     }
+  }
+
+  int64_t n_tokens() const {
+    int64_t n = 0;
+    for (const auto& list : ids) n += (int64_t)list.size();
+    return n;
   }
 
   void require_tokens() const {
@@ -187,6 +203,7 @@ py::list append(const std::shared_ptr<PyModel>& model, const std::vector<PyCache
   Steps steps(model, caches, ids, versions);
   if (wanted == Logits::last) steps.require_tokens();
   const py::ssize_t vocab_size = model->model->spec.vocab_size;
+  if (wanted == Logits::all) require_memory_for_logits(steps.n_tokens(), vocab_size);
   py::list results;
   for (SequenceStep& step : steps.steps) {
     if (wanted == Logits::none) {
@@ -258,6 +275,8 @@ void bind_passes(py::module_& m) {
         "Append ids to several caches in one pass, all or none.\n\n"
         "RuntimeError if a cache has another version than `versions` says; -1 stands for any.\n"
         "Returns, for each, None, the last row (V,) or all rows (T, V) of logits as float32.");
+  m.def("require_memory_for_logits", &require_memory_for_logits, py::arg("rows"), py::arg("vocab_size"),
+        "MemoryError if so many rows of logits take more bytes than this machine has available.");
   m.def("predict", &predict, py::arg("model"), py::arg("caches"), py::arg("ids"), py::arg("samplers"), py::kw_only(),
         py::arg("versions") = std::vector<int64_t>(), py::arg("cancel") = py::none(), py::arg("progress") = py::none(),
         py::arg("profile") = py::none(),

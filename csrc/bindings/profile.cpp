@@ -8,6 +8,7 @@
 #include <string>
 
 #include "bindings.h"
+#include "bindings/python_poll.h"
 #include "kernels/limits.h"
 
 namespace py = pybind11;
@@ -37,9 +38,10 @@ py::tuple limits(int n_threads, const std::optional<std::string>& isa) {
   MachineLimits l{};
   {
     const KernelTable& kernels = kernel_table(isa ? isa->c_str() : nullptr);
+    PythonPoll poll(py::none(), nullptr);
     const py::gil_scoped_release released;
     ThreadPool pool(n_threads);
-    l = measure_limits(pool, kernels);
+    l = measure_limits(pool, kernels, poll);
   }
   return py::make_tuple(l.read_bytes_per_s, l.int8_macs_per_s, l.float_macs_per_s);
 }

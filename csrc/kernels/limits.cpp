@@ -23,10 +23,10 @@ constexpr int TRIES = 5;
 #define CHAIN(instruction, reg, sum) instruction " %%" reg "0, %%" reg "1, %%" reg sum "\n"
 #define TWELVE_CHAINS(instruction, reg)                                                                               \
   CHAIN(instruction, reg, "4")                                                                                        \
-  CHAIN(instruction, reg, "5") CHAIN(instruction, reg, "6") CHAIN(instruction, reg, "7") CHAIN(instruction, reg, "8") \
-      CHAIN(instruction, reg, "9") CHAIN(instruction, reg, "10") CHAIN(instruction, reg, "11")                        \
-          CHAIN(instruction, reg, "12") CHAIN(instruction, reg, "13") CHAIN(instruction, reg, "14")                   \
-              CHAIN(instruction, reg, "15")
+  CHAIN(instruction, reg, "5")                                                                                        \
+  CHAIN(instruction, reg, "6") CHAIN(instruction, reg, "7") CHAIN(instruction, reg, "8") CHAIN(instruction, reg, "9") \
+      CHAIN(instruction, reg, "10") CHAIN(instruction, reg, "11") CHAIN(instruction, reg, "12")                       \
+          CHAIN(instruction, reg, "13") CHAIN(instruction, reg, "14") CHAIN(instruction, reg, "15")
 #define MADDUBS(product, sum) \
   "vpmaddubsw %%ymm0, %%ymm1, %%ymm" product "\nvpaddw %%ymm" product ", %%ymm" sum ", %%ymm" sum "\n"
 
@@ -85,9 +85,10 @@ void read(const uint64_t* words, int64_t n) {
 
 /// The shortest time of a region of fn(thread).
 template <class F>
-double best_seconds(ThreadPool& pool, F&& fn) {
+double best_seconds(ThreadPool& pool, Poll& poll, F&& fn) {
   double best = 1e30;
   for (int i = 0; i < TRIES; ++i) {
+    poll();
     const auto start = std::chrono::steady_clock::now();
     pool.run(fn);
     best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
@@ -95,21 +96,23 @@ double best_seconds(ThreadPool& pool, F&& fn) {
   return best;
 }
 
-double macs_per_s(ThreadPool& pool, const Peak& peak) {
+double macs_per_s(ThreadPool& pool, Poll& poll, const Peak& peak) {
   const int64_t turns = 100'000'000 / 20 / 12; // 10 to 40 ms at the rates of today
-  const double seconds = best_seconds(pool, [&](int) { peak.run(turns); });
+  const double seconds = best_seconds(pool, poll, [&](int) { peak.run(turns); });
   return (double)(peak.macs * turns * pool.size()) / seconds;
 }
 
 } // namespace
 
-MachineLimits measure_limits(ThreadPool& pool, const KernelTable& kernels) {
+MachineLimits measure_limits(ThreadPool& pool, const KernelTable& kernels, Poll& poll) {
   const Buffer memory(READ_BYTES, "the measurement of memory bandwidth");
   const int64_t share = READ_BYTES / 8 / pool.size() / 16 * 16; // words
   pool.run([&](int thread) { std::memset(memory.as<uint64_t>() + thread * share, 1, (size_t)share * 8); });
-  const double seconds = best_seconds(pool, [&](int thread) { read(memory.as<uint64_t>() + thread * share, share); });
+  const double seconds =
+      best_seconds(pool, poll, [&](int thread) { read(memory.as<uint64_t>() + thread * share, share); });
   const Peaks peaks = peaks_of(kernels.name);
-  return {(double)(share * 8 * pool.size()) / seconds, macs_per_s(pool, peaks.int8), macs_per_s(pool, peaks.floats)};
+  return {(double)(share * 8 * pool.size()) / seconds, macs_per_s(pool, poll, peaks.int8),
+          macs_per_s(pool, poll, peaks.floats)};
 }
 
 } // namespace nextoken

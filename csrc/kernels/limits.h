@@ -1,5 +1,6 @@
 // What this machine can do at best: the limits a profile is held against.
 #pragma once
+#include "base/poll.h"
 #include "base/thread_pool.h"
 #include "kernels/table.h"
 
@@ -11,7 +12,8 @@ struct MachineLimits {
   double float_macs_per_s;
 };
 
-/// Best of a few tries on all threads of the pool; takes half a second and 256 MiB. Throws OutOfMemory.
-MachineLimits measure_limits(ThreadPool& pool, const KernelTable& kernels);
+/// Best of a few tries on all threads of the pool, `poll` asked between them; takes half a second and 256 MiB.
+/// Throws OutOfMemory, and what `poll` throws.
+MachineLimits measure_limits(ThreadPool& pool, const KernelTable& kernels, Poll& poll);
 
 } // namespace nextoken

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from nextoken import _native
 from nextoken.engine import Engine
 from nextoken.inputs import Ids
 
@@ -17,6 +18,7 @@ Floats = npt.NDArray[np.float32]
 
 def logits_of(engine: Engine, ids: Sequence[Ids]) -> Floats | list[Floats]:
     """Float32 (B, T, V); for rows of different lengths a list of (T, V). Raises as `Session.append`."""
+    _native.require_memory_for_logits(sum(map(len, ids)), engine.vocab_size)
     lengths = {len(row) for row in ids}
     if len(lengths) > 1:
         separate = [np.empty((len(row), engine.vocab_size), np.float32) for row in ids]

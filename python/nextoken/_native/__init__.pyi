@@ -1114,3 +1114,10 @@ def predict(
 
     The chosen tokens are not appended. `versions` as in append.
     """
+
+def require_memory_for_logits(
+    rows: typing.SupportsInt | typing.SupportsIndex, vocab_size: typing.SupportsInt | typing.SupportsIndex
+) -> None:
+    """
+    MemoryError if so many rows of logits take more bytes than this machine has available.
+    """
