@@ -23,10 +23,10 @@ constexpr int TRIES = 5;
 #define CHAIN(instruction, reg, sum) instruction " %%" reg "0, %%" reg "1, %%" reg sum "\n"
 #define TWELVE_CHAINS(instruction, reg)                                                                               \
   CHAIN(instruction, reg, "4")                                                                                        \
-  CHAIN(instruction, reg, "5")                                                                                        \
-  CHAIN(instruction, reg, "6") CHAIN(instruction, reg, "7") CHAIN(instruction, reg, "8") CHAIN(instruction, reg, "9") \
-      CHAIN(instruction, reg, "10") CHAIN(instruction, reg, "11") CHAIN(instruction, reg, "12")                       \
-          CHAIN(instruction, reg, "13") CHAIN(instruction, reg, "14") CHAIN(instruction, reg, "15")
+  CHAIN(instruction, reg, "5") CHAIN(instruction, reg, "6") CHAIN(instruction, reg, "7") CHAIN(instruction, reg, "8") \
+      CHAIN(instruction, reg, "9") CHAIN(instruction, reg, "10") CHAIN(instruction, reg, "11")                        \
+          CHAIN(instruction, reg, "12") CHAIN(instruction, reg, "13") CHAIN(instruction, reg, "14")                   \
+              CHAIN(instruction, reg, "15")
 #define MADDUBS(product, sum) \
   "vpmaddubsw %%ymm0, %%ymm1, %%ymm" product "\nvpaddw %%ymm" product ", %%ymm" sum ", %%ymm" sum "\n"
 

@@ -42,8 +42,21 @@ def check_ids(ids: Any, vocab_size: int, *, n_ctx: int | None = None, what: str 
         low, high = int(ids.min()), int(ids.max())
     if low < 0 or high >= vocab_size:
         at = next(i for i, value in enumerate(ids) if not 0 <= value < vocab_size)
-        raise ValueError(f"{what}[{at}] is {ids[at]}: not in the vocabulary, 0 to {vocab_size - 1}")
+        raise ValueError(
+            f"{what}[{at}] is {shown(int(ids[at]))}: not in the vocabulary, 0 to {vocab_size - 1}"
+        )
     return np.ascontiguousarray(ids, np.int32)
+
+
+def shown(value: object) -> str:
+    """A value in an error message, cut where it would fill the screen."""
+    try:
+        text = repr(value)
+    except Exception:  # an int of 5,000 digits, or somebody else's fault
+        return (
+            f"an int of {value.bit_length()} bits" if isinstance(value, int) else f"a {type(value).__name__}"
+        )
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _as_int(value: Any, index: int, what: str) -> int:
@@ -77,6 +90,8 @@ def split_prompts(prompt: Any) -> tuple[list[Any], bool]:
     if isinstance(prompt, np.ndarray):
         if prompt.ndim not in (1, 2):
             raise ValueError(f"a prompt is a 1-D array of ids, many are 2-D; got shape {prompt.shape}")
+        if len(prompt) == 0:
+            raise ValueError(f"empty prompt: an array of shape {prompt.shape}")
         return ([prompt], True) if prompt.ndim == 1 else (list(prompt), False)
     if isinstance(prompt, (bytes, bytearray)) or not isinstance(prompt, Sequence):
         raise TypeError(f"a prompt must be a str or a list of token ids, got {type(prompt).__name__}")

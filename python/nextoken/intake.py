@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from nextoken import _native
 from nextoken.engine import Engine, Progress
-from nextoken.inputs import Ids, check_ids, split_prompts
+from nextoken.inputs import Ids, TokenIds, check_ids, split_prompts
 from nextoken.loop import Batch
 from nextoken.request import Request, n_decodable
 from nextoken.sampling import SamplingParams
@@ -46,6 +47,19 @@ class Intake:
             raise TypeError(f"expected a Session, got {type(session).__name__}")
         if session._engine is not self._engine:
             raise ValueError("this session belongs to another LLM")
+
+    def new_ids(self, sessions: Sequence[Session], ids: Sequence[TokenIds]) -> list[Ids]:
+        """`ids[i]`, checked, to be appended to `sessions[i]`."""
+        if len(sessions) != len(ids):
+            raise ValueError(f"{len(sessions)} sessions but {len(ids)} lists of ids")
+        for session in sessions:
+            self.own(session)
+        if len({id(session) for session in sessions}) != len(sessions):
+            raise ValueError("a session can not be in one pass twice")
+        return [
+            session._check_new(new, f"token ids of session {i}")
+            for i, (session, new) in enumerate(zip(sessions, ids, strict=True))
+        ]
 
     def one_prompt(self, prompt: Any) -> Ids:
         prompts, single = split_prompts(prompt)

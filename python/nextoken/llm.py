@@ -81,7 +81,8 @@ class LLM(OpenModel):
     ) -> Token:
         """One forward pass, one token: what the model would say next. EOS is returned like any other.
 
-        Raises as `generate`, and Cancelled.
+        Raises as `generate`, Cancelled, and ValueError for options that one Token has no place for, see
+        `Session.predict`.
         """
         chosen = self._intake.params(params, options)
         ids = self._intake.one_prompt(prompt)
@@ -119,7 +120,8 @@ class LLM(OpenModel):
     ) -> Completion | list[Completion]:
         """Answer a prompt, or each prompt of a list; those of a list share their passes.
 
-        A prompt is text or token ids. How to choose is said by a SamplingParams or by its fields as keywords. A set
+        A prompt is text or token ids. How to choose is said by a SamplingParams or by its fields as keywords; without
+        a `seed` each prompt draws its own, with one a prompt has the answer that it has alone. A set
         `cancel` ends with what there is and `finish_reason="cancelled"`; `progress(done, total)` counts tokens read and
         written. With `n` above 1 the answers are in `.choices`.
 
@@ -236,18 +238,18 @@ class LLM(OpenModel):
     ) -> Explanation:
         """The loop laid open: `max_tokens` passes (1 if not given) with tokens, shapes, candidates and sampler stages.
 
-        `top` candidates are shown. The tokens are those of `generate`. Raises as `generate`.
+        `top` candidates are shown. The tokens are those of `generate`. Raises as `generate`, and ValueError for
+        options that change what is shown in no way (`stop`, `logprobs`, `profile` and the like).
 
         >>> print(llm.explain("2 + 2 =", max_tokens=2))
         """
         from nextoken.explain import check_options, explain
 
         chosen = self._intake.single(self._intake.params(params, options))
-        check_options(chosen, top)
+        top = check_options(chosen, top)
         ids = self._intake.one_prompt(prompt)
         check_room(len(ids), self.n_ctx)
-        text = prompt if isinstance(prompt, str) else self.tokenizer.decode(ids.tolist())
-        return explain(self, ids.tolist(), text, chosen, top=top)
+        return explain(self, ids.tolist(), prompt if isinstance(prompt, str) else None, chosen, top=top)
 
     def score(
         self, text: Prompt, *, cancel: Any = None, progress: Progress | None = None
@@ -290,13 +292,7 @@ class LLM(OpenModel):
         self._engine.check()
         if logits not in ("none", "last", "all"):
             raise ValueError(f'logits must be "none", "last" or "all", got {logits!r}')
-        if len(sessions) != len(ids):
-            raise ValueError(f"{len(sessions)} sessions but {len(ids)} lists of ids")
-        for session in sessions:
-            self._intake.own(session)
-        if len({id(session) for session in sessions}) != len(sessions):
-            raise ValueError("a session can not be in one pass twice")
-        checked = [session._check_new(new) for session, new in zip(sessions, ids, strict=True)]
+        checked = self._intake.new_ids(sessions, ids)
         if not checked:
             return []
         return self._engine.append([s._cache for s in sessions], checked, logits, cancel, progress)

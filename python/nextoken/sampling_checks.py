@@ -10,22 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from nextoken.inputs import shown
+
 MAX_N = 128  # answers to one prompt
 MAX_LOGPROBS = 1024  # candidates reported for each token
 MAX_BIAS = 100.0  # a logit_bias beyond this, either way, is cut to it
 _MAX_ID = 2**31 - 1
 
 
-def _shown(value: object) -> str:
-    try:
-        text = repr(value)
-    except Exception:  # an int of 5,000 digits, or somebody else's fault
-        return f"a {type(value).__name__}"
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
 def _wrong_kind(name: str, expected: str, value: object) -> TypeError:
-    return TypeError(f"{name}: expected {expected}, got {_shown(value)} ({type(value).__name__})")
+    return TypeError(f"{name}: expected {expected}, got {shown(value)} ({type(value).__name__})")
 
 
 def _integer(name: str, value: object) -> int:
@@ -42,7 +36,7 @@ def _number(name: str, value: object) -> float:
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        raise ValueError(f"{name}: expected a finite number, got {_shown(value)}")
+        raise ValueError(f"{name}: expected a finite number, got {shown(value)}")
     return number
 
 
@@ -51,7 +45,7 @@ def _from(least: int, most: float = math.inf) -> Callable[[str, object], int]:
         number = _integer(name, value)
         if not least <= number <= most:
             limits = f"{least} or more" if most == math.inf else f"{least} to {most}"
-            raise ValueError(f"{name}: expected {limits}, got {_shown(value)}")
+            raise ValueError(f"{name}: expected {limits}, got {shown(value)}")
         return number
 
     return check
@@ -63,7 +57,7 @@ def _between(least: float, most: float, *, open_below: bool = False) -> Callable
         if not least <= number <= most or (open_below and number == least):
             limits = f"above {least:g}" if open_below else f"{least:g} or more"
             limits += "" if most == math.inf else f" and at most {most:g}"
-            raise ValueError(f"{name}: expected {limits}, got {_shown(value)}")
+            raise ValueError(f"{name}: expected {limits}, got {shown(value)}")
         return number
 
     return check
@@ -96,7 +90,7 @@ def _stop(name: str, value: object) -> tuple[str, ...]:
         try:
             text.encode()
         except UnicodeEncodeError as error:
-            raise ValueError(f"{name}: lone surrogate at {error.start} in {_shown(text)}") from None
+            raise ValueError(f"{name}: lone surrogate at {error.start} in {shown(text)}") from None
         checked.append(text)
     return tuple(checked)
 
@@ -104,7 +98,7 @@ def _stop(name: str, value: object) -> tuple[str, ...]:
 def _token_id(name: str, value: object) -> int:
     token_id = _integer(name, value)
     if not 0 <= token_id <= _MAX_ID:
-        raise ValueError(f"{name}: {_shown(value)} is no token id")
+        raise ValueError(f"{name}: {shown(value)} is no token id")
     return token_id
 
 

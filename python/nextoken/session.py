@@ -86,14 +86,13 @@ class Session:
 
         Fed the id it returned last, again and again, it is the loop of `llm.stream` step by step: with the same
         `seed` it draws the same tokens. An answer is what follows the ids of the last call with other ones: the
-        presence and frequency penalties count from there. Stop conditions are the caller's; EOS is returned as
-        any other token.
+        presence and frequency penalties count from there. Stop conditions and `max_tokens` are the caller's; EOS is
+        returned as any other token. What a Token has no place for (n, prompt_logprobs, profile) is a ValueError.
         Raises as `append`, TypeError or ValueError for bad options, and RuntimeError if another thread changes the
         session meanwhile.
         """
         chosen = self._llm._intake.params(params, options)
-        if chosen.profile:
-            raise ValueError("profile=True is for generate, chat and stream: a Token carries no timings")
+        check_predict(chosen)
         version = self._cache.version  # before its ids are looked at: what comes between is noticed
         new = self._check_new(ids)
         past = np.concatenate([np.asarray(self._cache.ids(), np.int32), new])
@@ -189,7 +188,7 @@ class Session:
         return self._cache.closed
 
     def close(self) -> None:
-        """Free the memory. Twice does nothing; any other use raises ClosedError."""
+        """Free the memory. Twice does nothing; using it afterwards raises ClosedError, its length and size are 0."""
         self._cache.close()
 
     def __len__(self) -> int:
@@ -214,21 +213,35 @@ class Session:
     def _look(self, read: Any, layer: int) -> npt.NDArray[np.float32]:
         self._engine.check()
         n_layers = self._engine.model.spec.n_layers
+        if not hasattr(layer, "__index__"):
+            raise TypeError(f"layer must be an int, got {type(layer).__name__}")
         if not 0 <= layer < n_layers:
             raise IndexError(f"layer {layer} of a model with {n_layers} layers")
-        array: npt.NDArray[np.float32] = read(layer)
+        array: npt.NDArray[np.float32] = read(layer.__index__())
         array.flags.writeable = False
         return array
 
-    def _check_new(self, ids: TokenIds) -> Ids:
+    def _check_new(self, ids: TokenIds, what: str = "token ids") -> Ids:
         self._engine.check()
-        checked = check_ids(ids, self._engine.vocab_size, n_ctx=self.n_ctx - len(self))
+        checked = check_ids(ids, self._engine.vocab_size, n_ctx=self.n_ctx - len(self), what=what)
         if len(checked) == 0:
-            raise ValueError("no token ids to append")
+            raise ValueError(f"no {what} to append")
         return checked
 
     def _rewind_to(self, n: int) -> None:
         self._cache.rewind(len(self._cache) - n)
+
+
+def check_predict(params: SamplingParams) -> None:
+    """Raises ValueError for what one Token, chosen behind what the cache holds, has no place for."""
+    if params.n != 1:
+        raise ValueError(f"n={params.n}: a session holds one answer; use generate")
+    if params.prompt_logprobs is not None:
+        raise ValueError("prompt_logprobs is for generate, chat and stream: a Token tells of itself alone")
+    if params.profile:
+        raise ValueError("profile=True is for generate, chat and stream: a Token carries no timings")
+    if not params.use_cache:
+        raise ValueError("use_cache=False is for generate, chat and stream: a session is the cache")
 
 
 def open_session(llm: LLM, path: str | os.PathLike[str]) -> Session:

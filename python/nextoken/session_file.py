@@ -10,6 +10,7 @@ payload   what the native cache exported
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -99,14 +100,8 @@ def read(path: str | os.PathLike[str]) -> tuple[Header, npt.NDArray[np.uint8]]:
     of another version, damaged or too long, ModelTruncatedError if it ends early.
     """
     name = os.fsdecode(os.fspath(path))
-    # Not blocking: a FIFO in its place would wait for a writer for ever.
-    with open(os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        status = os.fstat(file.fileno())
-        if stat.S_ISDIR(status.st_mode):
-            raise IsADirectoryError(21, os.strerror(21), name)
-        if not stat.S_ISREG(status.st_mode):
-            _refuse(name, "not a regular file", "file", 0)
-        size = status.st_size
+    with _open_regular(name) as file:
+        size = os.fstat(file.fileno()).st_size
         magic, version, length, digest = PREFIX.unpack(_take(file, PREFIX.size, size, name, "header", 0))
         if magic != MAGIC:
             _refuse(name, "not a saved session", "magic", 0)
@@ -124,6 +119,21 @@ def read(path: str | os.PathLike[str]) -> tuple[Header, npt.NDArray[np.uint8]]:
     if hashlib.sha256(payload.data).hexdigest() != header.payload_sha256:
         _refuse(name, "keys and values do not match their checksum", "payload", start)
     return header, payload
+
+
+def _open_regular(name: str) -> BinaryIO:
+    # Not blocking: a FIFO in its place would wait for a writer for ever.
+    descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
+        if not stat.S_ISREG(mode):
+            _refuse(name, "not a regular file", "file", 0)
+        return open(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 def _take(file: BinaryIO, n: int, size: int, name: str, field: str, at: int) -> bytes:

@@ -42,6 +42,11 @@ class TokenStream(Generator[Token, None, None]):
     def close(self) -> None:
         self._alone(self._tokens.close)
 
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "a TokenStream can not be pickled or copied: its pass belongs to one model in one process"
+        )
+
     def _alone(self, step: Callable[..., T], *arguments: Any) -> T:
         """A generator refuses a second reader itself. A lock of ours could stay locked when Ctrl-C comes beside it."""
         try:

@@ -11,17 +11,18 @@ some tens of milliseconds and takes about 6 MB, and no text makes it slow. Text 
 
 from __future__ import annotations
 
-import operator
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+import numpy as np
+
 from nextoken import _native
+from nextoken.inputs import check_ids
 from nextoken.text import StreamDecoder
 from nextoken.tokenizer_metadata import Options, VocabularyData, read_metadata
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
 
     Ids = Iterable[int] | npt.NDArray[np.integer[Any]]
@@ -102,11 +103,17 @@ class Tokenizer:
 
     def decode_bytes(self, ids: Ids, skip_special_tokens: bool = False) -> bytes:
         """The bytes of `ids` joined, nothing lost: what the tokens' bytes are one by one. Raises as `decode` does."""
-        return self._native.decode(check_ids(ids, len(self)), skip_special_tokens)
+        if isinstance(ids, Iterable) and not isinstance(ids, (Sequence, np.ndarray)):
+            ids = list(ids)
+        return self._native.decode(check_ids(ids, len(self), what="ids").tolist(), skip_special_tokens)
 
     def token_bytes(self, token_id: int) -> bytes:
-        """The bytes of one token: part of a character, perhaps; the name of a control token."""
-        return self._native.token_bytes(token_id)
+        """The bytes of one token: part of a character, perhaps; the name of a control token. Raises as `decode`."""
+        try:
+            return self._native.token_bytes(token_id)
+        except TypeError:
+            check_ids([token_id], len(self), what="ids")
+            raise
 
     def stream_decoder(self, *, skip_special_tokens: bool = False) -> StreamDecoder:
         """A decoder for ids that come one by one, whose text goes on from text before it."""
@@ -208,8 +215,8 @@ class Tokenizer:
         return utf8.decode()
 
     def is_special(self, token_id: int) -> bool:
-        """Whether the token is a control token or the unknown token, no part of any text."""
-        return self._native.kind(token_id) in (UNKNOWN, CONTROL)
+        """Whether the token is a control token or the unknown token, no part of any text. Raises as `decode`."""
+        return self._native.kind(int(check_ids([token_id], len(self), what="ids")[0])) in (UNKNOWN, CONTROL)
 
     def __len__(self) -> int:
         return len(self._native)
@@ -293,29 +300,6 @@ class Tokenizer:
     def __repr__(self) -> str:
         kind = "byte-level BPE" if self._options.model == "gpt2" else "SentencePiece BPE"
         return f"<Tokenizer {kind}, {len(self)} tokens>"
-
-
-def check_ids(ids: Ids, vocab_size: int, name: str = "ids") -> list[int]:
-    """`ids` as a list of ints in 0..vocab_size-1.
-
-    Raises TypeError, with the position, for bool, float, str and the like (NumPy integers are welcome); ValueError for
-    an id out of range.
-    """
-    if isinstance(ids, (str, bytes)):
-        raise TypeError(f"{name} must be token ids, not {type(ids).__name__}")
-    checked = []
-    for i, token_id in enumerate(ids):
-        if type(token_id) is not int:
-            if isinstance(token_id, bool) or type(token_id).__name__ in ("bool", "bool_"):
-                raise TypeError(f"{name}[{i}] must be a token id, not bool")
-            try:
-                token_id = operator.index(token_id)
-            except TypeError:
-                raise TypeError(f"{name}[{i}] must be a token id, not {type(token_id).__name__}") from None
-        if not 0 <= token_id < vocab_size:
-            raise ValueError(f"{name}[{i}] is {token_id}; token ids are 0 to {vocab_size - 1}")
-        checked.append(token_id)
-    return checked
 
 
 def _utf8(text: str) -> bytes:

@@ -93,6 +93,20 @@ def test_what_is_no_prompt_is_a_type_error(bad: Any) -> None:
         split_prompts(bad)
 
 
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0)])
+def test_arrays_without_ids_are_empty_prompts(llm: LLM, shape: tuple[int, ...]) -> None:
+    for call in (llm, llm.generate):
+        with pytest.raises((ValueError, TypeError), match="empty prompt|rows of token ids"):
+            call(np.zeros(shape, int))
+
+
+def test_numbers_too_long_to_print_are_not_printed() -> None:
+    for bad in (10**5000, -(10**5000), 2**1000):
+        with pytest.raises(ValueError, match="not in the vocabulary") as error:
+            check_ids([bad], V)
+        assert len(str(error.value)) < 200
+
+
 def test_common_prefix() -> None:
     a = np.array([1, 2, 3], np.int32)
     assert common_prefix(a, a) == common_prefix(a, a[:3]) == 3

@@ -18,6 +18,7 @@ import pytest
 
 from nextoken import LLM, ClosedError, ContextLengthError, ModelFormatError, ModelTruncatedError, session_file
 from tests.gguf_files import tiny_llama
+from tests.process import handles_and_threads, settles_at_most
 
 IDS = [5, 17, 200, 3, 44, 9, 120, 33]
 
@@ -261,11 +262,14 @@ def test_a_forged_header_is_refused(llm: LLM, saved: Path, tmp_path: Path, chang
 def test_what_is_no_file_is_an_os_error_or_refused(llm: LLM, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         llm.session(tmp_path / "none")
-    with pytest.raises(IsADirectoryError):
-        llm.session(tmp_path)
     os.mkfifo(tmp_path / "fifo")
+    before = handles_and_threads()
+    with pytest.raises(IsADirectoryError) as error:
+        llm.session(tmp_path)
+    assert error.value.filename == str(tmp_path)
     with pytest.raises(ModelFormatError):
         llm.session(tmp_path / "fifo")
+    assert settles_at_most(before)
 
 
 @pytest.mark.parametrize("where", ["fsync", "replace"])
@@ -431,3 +435,23 @@ def test_too_many_ids_are_told_before_memory_is_taken(llm: LLM) -> None:
         llm._engine.append([s._cache], [ids], "all")
     with pytest.raises(ContextLengthError):
         llm([ids])
+
+
+def test_what_a_token_has_no_place_for_is_refused(llm: LLM) -> None:
+    with llm.session() as s:
+        for name, value in (("n", 2), ("prompt_logprobs", 1), ("use_cache", False), ("profile", True)):
+            for predict in (s.predict, llm.predict_next_token):
+                with pytest.raises(ValueError, match=name):
+                    predict([1, 2], None, **{name: value})
+        assert len(s) == 0
+
+
+@pytest.mark.parametrize("layer", [0.5, "0", None])
+def test_a_layer_is_an_int(llm: LLM, layer: Any) -> None:
+    with llm.session() as s, pytest.raises(TypeError, match="layer must be an int"):
+        s.keys(layer)
+
+
+def test_an_id_out_of_range_names_its_session(llm: LLM) -> None:
+    with pytest.raises(ValueError, match=r"session 1\[2\]"):
+        llm.append([llm.session(), llm.session()], [[1], [1, 2, llm.vocab_size]])

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tokenizers import Regex, models, pre_tokenizers
 from tokenizers import Tokenizer as Oracle
 
-from nextoken.tokenizer import Tokenizer, check_ids
+from nextoken.tokenizer import Tokenizer
 from tests.gguf_tokenizers import llama_tokenizer
 from tests.tokenizer.make_strings import strings
 from tests.tokenizer.tiny import build, sentence_piece
@@ -182,8 +182,24 @@ def test_ids_that_are_no_whole_numbers_are_type_errors(tokenizer: Tokenizer, tok
         tokenizer.decode([token_id])
 
 
-def test_numpy_ids_are_welcome() -> None:
-    assert check_ids(np.array([1, 2], np.int64), 3) == [1, 2]
-    assert check_ids((np.uint8(1), 2), 3) == [1, 2]
-    with pytest.raises(TypeError, match="str"):
-        check_ids("12", 3)  # type: ignore[arg-type]
+@pytest.mark.parametrize("token_id", [-1, 10_000, 2**80])
+def test_one_token_out_of_range_is_a_value_error(tokenizer: Tokenizer, token_id: int) -> None:
+    for ask in (tokenizer.token_bytes, tokenizer.is_special):
+        with pytest.raises(ValueError, match="not in"):
+            ask(token_id)
+
+
+@pytest.mark.parametrize("token_id", [1.0, "1", None])
+def test_one_token_of_another_kind_is_a_type_error(tokenizer: Tokenizer, token_id: Any) -> None:
+    for ask in (tokenizer.token_bytes, tokenizer.is_special):
+        with pytest.raises(TypeError, match=r"ids\[0\]"):
+            ask(token_id)
+
+
+def test_ids_may_come_in_any_row(tokenizer: Tokenizer) -> None:
+    text = tokenizer.decode([1, 2])
+    for ids in (np.array([1, 2], np.int64), (np.uint8(1), 2), (i for i in (1, 2)), {1: 0, 2: 0}.keys()):
+        assert tokenizer.decode(ids) == text
+    for none in ("12", 12, None):
+        with pytest.raises(TypeError, match="list of ints"):
+            tokenizer.decode(none)  # type: ignore[arg-type]
