@@ -36,6 +36,7 @@ WeightType type_of(const std::string& name) {
 }
 
 const KernelTable& table_of(const py::object& isa) {
+  if (!isa.is_none() && !py::isinstance<py::str>(isa)) throw py::type_error("isa: expected a str or None");
   return isa.is_none() ? kernel_table() : kernel_table(isa.cast<std::string>().c_str());
 }
 

@@ -23,6 +23,7 @@ using Floats = py::array_t<float, py::array::c_style>;
 using Indices = py::array_t<int64_t, py::array::c_style>;
 
 const KernelTable& table_of(const py::object& isa) {
+  if (!isa.is_none() && !py::isinstance<py::str>(isa)) throw py::type_error("isa: expected a str or None");
   return isa.is_none() ? kernel_table() : kernel_table(isa.cast<std::string>().c_str());
 }
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nextoken import _native
+from nextoken.inputs import shown
 
 FloatArray = npt.NDArray[np.float32]
 ByteArray = npt.NDArray[np.uint8]
@@ -24,7 +25,7 @@ def block_of(weight_type: str) -> tuple[int, int]:
 def rows_of(weights: ByteArray | bytes, weight_type: str, k: int) -> int:
     elements, size = block_of(weight_type)
     row_bytes = k // elements * size
-    n_bytes = len(weights) if isinstance(weights, bytes) else weights.nbytes
+    n_bytes = as_bytes(weights, "weights").nbytes
     if k % elements != 0 or row_bytes == 0 or n_bytes % row_bytes != 0:
         raise ValueError(f"weights: {n_bytes} bytes are no whole rows of {k} {weight_type} elements")
     return n_bytes // row_bytes
@@ -38,6 +39,27 @@ def floats(array: FloatArray, name: str, ndim: int | None = None) -> FloatArray:
     if ndim is not None and array.ndim != ndim:
         raise ValueError(f"{name}: expected {ndim} axes, got shape {array.shape}")
     return np.require(array, requirements=["C", "A"])
+
+
+def whole(value: object, name: str, least: int = 0) -> int:
+    """`value` as an int of at least `least`, and less than 2^63."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name}: expected an integer, got {type(value).__name__}")
+    number = int(value.__index__())
+    if not least <= number < 2**63:
+        raise ValueError(f"{name}: expected {least} or more, got {shown(number)}")
+    return number
+
+
+def finite(value: object, name: str, least: float = -math.inf) -> float:
+    """`value` as a float, a finite one of at least `least`."""
+    if isinstance(value, (bool, str)) or not hasattr(value, "__float__"):
+        raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
+    number = float(value)
+    if not (math.isfinite(number) and number >= least):
+        limits = "a finite number" if least == -math.inf else f"a finite number, {least:g} or more"
+        raise ValueError(f"{name}: expected {limits}, got {number}")
+    return number
 
 
 def as_rows(x: FloatArray, name: str) -> FloatArray:

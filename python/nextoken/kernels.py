@@ -7,20 +7,24 @@ what this machine runs.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from nextoken import _native
+from nextoken.errors import NumericalError
 from nextoken.kernel_arguments import (
     ByteArray,
     FloatArray,
     as_bytes,
     as_rows,
     block_of,
+    finite,
     floats,
     indices,
     rows_of,
+    whole,
 )
 
 __all__ = [
@@ -93,7 +97,9 @@ def pack(weights: ByteArray | bytes, weight_type: str, shape: tuple[int, int]) -
 
     Raises ValueError for an unknown type or sizes that do not fit, NumericalError for scales that are not finite.
     """
-    n_rows, k = shape
+    if not isinstance(shape, Sequence) or len(shape) != 2:
+        raise TypeError(f"shape: expected (N, K), got {shape!r}")
+    n_rows, k = (whole(n, "shape") for n in shape)
     return _native.kernels.pack(as_bytes(weights, "weights"), weight_type, n_rows, k)
 
 
@@ -102,7 +108,8 @@ def quantize(array: FloatArray, weight_type: str) -> ByteArray:
 
     The last axis must be a multiple of the type's block. The 32-block types are rounded as ggml's reference does.
 
-    Raises TypeError for a wrong dtype, ValueError for a size that does not fit or an unknown type.
+    Raises TypeError for a wrong dtype, ValueError for a size that does not fit or an unknown type, NumericalError for
+    numbers that are not finite, which blocks have no codes for.
     """
     array = floats(array, "array")
     block = block_of(weight_type)[0]
@@ -110,6 +117,8 @@ def quantize(array: FloatArray, weight_type: str) -> ByteArray:
         raise ValueError(
             f"array: shape {array.shape} has no last axis of whole {weight_type} blocks of {block}"
         )
+    if block > 1 and not np.isfinite(array).all():
+        raise NumericalError(f"array holds NaN or infinity, which has no {weight_type} form")
     result: ByteArray = _native.kernels.quantize(array, weight_type)
     return result
 
@@ -135,6 +144,7 @@ def rms_norm(
     """
     x = floats(x, "x")
     rows = as_rows(x, "x")
+    eps = finite(eps, "eps", 0)
     result: FloatArray = _native.kernels.rms_norm(rows, _of_columns(weight, "weight", rows), eps, isa)
     return result.reshape(x.shape)
 
@@ -155,6 +165,7 @@ def layer_norm(
     x = floats(x, "x")
     rows = as_rows(x, "x")
     weight, bias = _of_columns(weight, "weight", rows), _of_columns(bias, "bias", rows)
+    eps = finite(eps, "eps", 0)
     result: FloatArray = _native.kernels.layer_norm(rows, weight, bias, eps, isa)
     return result.reshape(x.shape)
 
@@ -203,9 +214,9 @@ def rope(
         raise ValueError("positions: expected numbers from 0 to 2**31 - 1")
     if pairs not in ("halves", "adjacent"):
         raise ValueError(f"pairs: {pairs!r} is none of halves, adjacent")
-    if not (math.isfinite(theta) and theta > 0):
+    if not (theta := finite(theta, "theta")) > 0:
         raise ValueError(f"theta: expected a positive number, got {theta}")
-    n_rot = x.shape[2] if n_rot is None else n_rot
+    n_rot = x.shape[2] if n_rot is None else whole(n_rot, "n_rot")
     if n_rot % 2 or not 0 <= n_rot <= x.shape[2]:
         raise ValueError(f"n_rot: expected an even number up to head_dim {x.shape[2]}, got {n_rot}")
     result: FloatArray = _native.kernels.rope(x, places, theta, n_rot, pairs == "adjacent", isa)
@@ -237,8 +248,8 @@ def kv_cache(
     """
     if kv_dtype not in ("f16", "f32", "q8"):
         raise ValueError(f"kv_dtype: {kv_dtype!r} is none of f16, f32, q8")
-    if min(n_blocks, n_kv_heads, head_dim) < 1:
-        raise ValueError("n_blocks, n_kv_heads, head_dim: expected positive numbers")
+    n_blocks, n_kv_heads = whole(n_blocks, "n_blocks", 1), whole(n_kv_heads, "n_kv_heads", 1)
+    head_dim = whole(head_dim, "head_dim", 1)
     if kv_dtype == "q8":
         widths = (head_dim + head_dim % 2, -(-head_dim // 16) * 16)
         k_bytes, v_bytes = (KV_BLOCK * (width + 4) for width in widths)
@@ -294,11 +305,12 @@ def paged_attention(
     Raises TypeError for a wrong dtype, ValueError for a wrong shape, IndexError for a block outside the cache.
     """
     q = floats(q, "q", ndim=3)
-    if window is not None and (window < 1 or not causal):
-        raise ValueError(f"window: expected a positive number, with causal=True, got {window}")
-    if soft_cap is not None and not soft_cap > 0:
+    n_keys = whole(n_keys, "n_keys", 1)
+    if window is not None and ((window := whole(window, "window", 1)) and not causal):
+        raise ValueError("window: expected causal=True with it")
+    if soft_cap is not None and not (soft_cap := finite(soft_cap, "soft_cap")) > 0:
         raise ValueError(f"soft_cap: expected a positive number, got {soft_cap}")
-    scale = 1.0 / math.sqrt(max(q.shape[2], 1)) if scale is None else scale
+    scale = 1.0 / math.sqrt(max(q.shape[2], 1)) if scale is None else finite(scale, "scale")
     table = indices(block_table, "block_table")
     slopes = None if slopes is None else floats(slopes, "slopes", ndim=1)
     result: FloatArray = _native.kernels.paged_attention(
