@@ -47,7 +47,11 @@ class Stage:
 
 @dataclass(frozen=True)
 class Step:
-    """One forward pass. Shapes are those of the mission's figure: ids [B, T] to logits [B, T, V]."""
+    """One forward pass: ids [B, T] to logits [B, T, V], of which the last row alone is computed and chosen from.
+
+    `cached` tokens before these were in the cache already. Probabilities are those of the model, of `stages` those that
+    a stage left; `chosen.probability` is None. `ends` tells that the chosen token ends the answer, `ms` is the pass.
+    """
 
     position: int
     inputs: tuple[Shown, ...]
@@ -227,8 +231,8 @@ class _Look:
 
 def _shapes(step: Step) -> str:
     b, t, v = step.logits_shape
-    cached = f", {step.cached} more in the cache" if step.cached else ""
-    return f"ids [{b}, {t}]{cached} -> logits [{b}, {t}, {v}] -> last row (the only one computed)"
+    cached = f" + {step.cached} cached" if step.cached else ""
+    return f"ids [{b}, {t}]{cached} -> logits [{b}, {t}, {v}] -> last row"
 
 
 def _inputs(step: Step) -> str:
