@@ -23,7 +23,7 @@ CXX_FILES = $(shell find csrc tests/native $(wildcard bench) -name '*.cpp' -o -n
 LINTED := $(wildcard python tests bench scripts)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-models compare-transformers bits bench bench-peers bench-check lint format stubs native asan tsan demo docs wheels release-check hashes clean
+.PHONY: help build cuda cuda-all cuda-host test test-cuda test-models compare-transformers bits bench bench-peers bench-check lint format stubs native asan tsan demo docs wheels release-check hashes clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -89,7 +89,7 @@ bench-check: build $(VENV)/dev-tools ## fail if a share of the machine's limits 
 
 # --- check it ---------------------------------------------------------------------------------------------------
 
-test: lint ## what CI runs: lint, types, stubs, and all tests but the slow ones
+test: lint cuda-host cuda ## what CI runs: lint, types, stubs, CUDA kernels compiled, and all tests but the slow ones
 	$(PYTEST) -m "not slow"
 
 test-models: build $(VENV)/dev-tools ## the tests on real models, slow ones too (downloads 340 MB the first time)
@@ -121,6 +121,38 @@ format: $(VENV)/dev-tools ## rewrite Python and C++ files in the project's forma
 
 stubs: build $(VENV)/dev-tools ## write python/nextoken/_native/*.pyi anew from the compiled module
 	$(BIN)/python scripts/stubs.py
+
+# --- NVIDIA cards -----------------------------------------------------------------------------------------------
+
+NVCC ?= $(shell command -v nvcc)
+CUDA_ARCHITECTURES ?= 90
+CUDA_ALL := 75;80;86;89;90;100;120
+# The extension alone: of the package's core it needs a few files.
+cuda_build = cmake -S . -B build/cuda -DNEXTOKEN_CUDA=ON -DCMAKE_CUDA_COMPILER=$(NVCC) "-DCMAKE_CUDA_ARCHITECTURES=$(1)" \
+  -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python -Dpybind11_DIR=$$($(BIN)/python -m pybind11 --cmakedir) \
+  && cmake --build build/cuda --target _cuda -j $(JOBS)
+
+cuda: $(VENV)/build-tools ## compile the kernels for NVIDIA cards of one architecture, CUDA_ARCHITECTURES, if there is nvcc
+	@if [ -z "$(NVCC)" ]; then echo "no nvcc here: the CUDA kernels are not compiled"; else $(call cuda_build,$(CUDA_ARCHITECTURES)); fi
+
+cuda-all: $(VENV)/build-tools ## the same for every architecture that is supported
+	@if [ -z "$(NVCC)" ]; then echo "no nvcc here: the CUDA kernels are not compiled"; else $(call cuda_build,$(CUDA_ALL)); fi
+
+cuda-host: $(VENV)/build-tools ## compile the CUDA kernels for the processor, which runs them in the tests
+	cmake -S . -B build/cuda_host -DNEXTOKEN_CUDA_HOST=ON -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python \
+	  -Dpybind11_DIR=$$($(BIN)/python -m pybind11 --cmakedir)
+	cmake --build build/cuda_host --target _cuda_host -j $(JOBS)
+
+# On a machine with a card and no network: the tools come from the system's Python (pybind11, numpy, pytest, hypothesis).
+# The package is taken from a folder of its own, build/card.
+card_build = cmake -S . -B build/card -DNEXTOKEN_CUDA=ON -DNEXTOKEN_CUDA_HOST=ON -DCMAKE_CUDA_ARCHITECTURES=native \
+  -DPython_EXECUTABLE=$$(command -v $(PYTHON)) -Dpybind11_DIR=$$($(PYTHON) -m pybind11 --cmakedir) \
+  && cmake --build build/card -j $(JOBS) && rm -rf build/card/site && mkdir -p build/card/site \
+  && cp -R python/nextoken build/card/site/ && cmake --install build/card --prefix build/card/site
+
+test-cuda: ## on a machine with a card: build for it, and run the tests of the kernels on it
+	$(card_build)
+	NEXTOKEN_CUDA_HOST=build/card PYTHONPATH=build/card/site $(PYTHON) -m pytest -q tests/cuda
 
 # --- sanitizers (GCC): their own build folders, their own copy of the package -----------------------------------
 

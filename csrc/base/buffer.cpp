@@ -40,22 +40,38 @@ Buffer::Buffer(int64_t bytes, const char* what, int64_t small_pages) : size_(byt
   }
 }
 
+Buffer::Buffer(Memory* memory, int64_t bytes, const char* what) {
+  if (!memory) {
+    *this = Buffer(bytes, what);
+    return;
+  }
+  memory_ = memory;
+  size_ = bytes;
+  if (bytes == 0) return;
+  data_ = bytes < 0 ? nullptr : static_cast<uint8_t*>(memory->allocate(bytes));
+  if (!data_) out_of_memory(bytes, (std::string(what) + " on the device").c_str());
+}
+
 Buffer::Buffer(Buffer&& other) noexcept
     : data_(std::exchange(other.data_, nullptr)),
       size_(std::exchange(other.size_, 0)),
+      memory_(std::exchange(other.memory_, nullptr)),
       mapping_(std::exchange(other.mapping_, nullptr)),
       mapped_(std::exchange(other.mapped_, 0)) {}
 
 Buffer& Buffer::operator=(Buffer&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
+  std::swap(memory_, other.memory_);
   std::swap(mapping_, other.mapping_);
   std::swap(mapped_, other.mapped_);
   return *this;
 }
 
 Buffer::~Buffer() {
-  if (mapping_) {
+  if (memory_) {
+    if (data_) memory_->release(data_);
+  } else if (mapping_) {
     system::unmap_pages(mapping_, mapped_);
   } else {
     system::free_aligned(data_);

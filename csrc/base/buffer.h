@@ -2,6 +2,8 @@
 #pragma once
 #include <cstdint>
 
+#include "base/memory.h"
+
 namespace nextoken {
 
 /// 64-byte aligned zeros; a large one in huge pages where the system has them, but for its first `small_pages` bytes.
@@ -10,6 +12,8 @@ class Buffer {
  public:
   Buffer() = default;
   Buffer(int64_t bytes, const char* what, int64_t small_pages = 0);
+  /// The same on a device, whose memory outlives the buffer; of the processor's own if `memory` is null.
+  Buffer(Memory* memory, int64_t bytes, const char* what);
   Buffer(Buffer&& other) noexcept;
   Buffer& operator=(Buffer&& other) noexcept;
   ~Buffer();
@@ -24,6 +28,7 @@ class Buffer {
  private:
   uint8_t* data_ = nullptr;
   int64_t size_ = 0;
+  Memory* memory_ = nullptr;
   void* mapping_ = nullptr; // start of what was mapped, before alignment; null if allocated
   int64_t mapped_ = 0;
 };

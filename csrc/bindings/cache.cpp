@@ -35,7 +35,7 @@ std::unique_ptr<PyCache> wrap(std::shared_ptr<PyModel> owner, std::unique_ptr<Ca
 std::unique_ptr<PyCache> make(std::shared_ptr<PyModel> model, const std::string& kv_dtype, int64_t n_ctx) {
   if (model->closing) throw ClosedError("the model was closed");
   if (n_ctx < 1) throw std::invalid_argument("n_ctx must be at least 1, not " + std::to_string(n_ctx));
-  auto cache = std::make_unique<Cache>(kv_shape(model->model->spec, kv_dtype), n_ctx);
+  auto cache = std::make_unique<Cache>(kv_shape(model->model->spec, kv_dtype), n_ctx, model->model->device);
   return wrap(std::move(model), std::move(cache));
 }
 

@@ -143,7 +143,11 @@ void bind_kernels(py::module_& m) {
   py::class_<OwnedMatrix>(k, "PackedMatrix", "Weights in the layout the kernels read.")
       .def_property_readonly("type", [](const OwnedMatrix& w) { return lower_name(w.matrix.type); })
       .def_property_readonly("shape", [](const OwnedMatrix& w) { return py::make_tuple(w.matrix.n_rows, w.matrix.k); })
-      .def_property_readonly("nbytes", [](const OwnedMatrix& w) { return w.matrix.bytes(); });
+      .def_property_readonly("nbytes", [](const OwnedMatrix& w) { return w.matrix.bytes(); })
+      .def(
+          "panels",
+          [](const OwnedMatrix& w) { return py::array_t<uint8_t>((py::ssize_t)w.matrix.bytes(), w.matrix.panels); },
+          "A copy of the packed bytes.");
   k.def("isas", kernel_names, "Instruction sets this machine runs, best first.");
   k.def("weight_types", weight_types);
   k.def("packed_bytes", packed_bytes, py::arg("type"), py::arg("n_rows"), py::arg("k"),

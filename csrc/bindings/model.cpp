@@ -73,9 +73,17 @@ std::vector<const File*> to_files(const Headers& headers) {
   return files;
 }
 
+/// From a capsule of another module, or null for None.
+Device* to_device(const py::object& device) {
+  if (device.is_none()) return nullptr;
+  void* const p = PyCapsule_GetPointer(device.ptr(), DEVICE_CAPSULE);
+  if (!p) throw py::error_already_set();
+  return static_cast<Device*>(p);
+}
+
 std::shared_ptr<PyModel> load(const Spec& spec, const py::dict& tensors, const py::object& path, const Headers& header,
-                              int n_threads, const std::optional<std::string>& isa, bool check,
-                              const py::object& progress, const py::object& cancel) {
+                              int n_threads, const std::optional<std::string>& isa, const py::object& device,
+                              bool check, const py::object& progress, const py::object& cancel) {
   if (n_threads < 1 || n_threads > 1024) {
     throw std::invalid_argument("n_threads must be from 1 to 1024, not " + std::to_string(n_threads));
   }
@@ -85,9 +93,10 @@ std::shared_ptr<PyModel> load(const Spec& spec, const py::dict& tensors, const p
   const std::vector<const File*> headers = to_files(header);
   PythonPoll poll(cancel, nullptr);
   PythonProgress report(progress);
+  Device* const on = to_device(device);
   auto result = std::make_shared<PyModel>();
   const py::gil_scoped_release released;
-  result->model = load_model(spec, sources, paths, headers, n_threads, isa ? isa->c_str() : nullptr, check, &poll,
+  result->model = load_model(spec, sources, paths, headers, n_threads, isa ? isa->c_str() : nullptr, on, check, &poll,
                              std::ref(report));
   result->isa = result->model->kernels->isa();
   result->n_threads = n_threads;
@@ -248,8 +257,9 @@ void bind_model(py::module_& m) {
                                                 "A loaded model; its passes run one at a time, in order of arrival.")
       .def_static(
           "load", &load, py::arg("spec"), py::arg("tensors"), py::arg("path"), py::kw_only(),
-          py::arg("header") = py::none(), py::arg("n_threads"), py::arg("isa") = py::none(), py::arg("check") = true,
-          py::arg("progress") = py::none(), py::arg("cancel") = py::none(),
+          py::arg("header") = py::none(), py::arg("n_threads"), py::arg("isa") = py::none(),
+          py::arg("device") = py::none(), py::arg("check") = true, py::arg("progress") = py::none(),
+          py::arg("cancel") = py::none(),
           "Read and repack the tensors, {role: checkpoints.tensors.TensorInfo}, of the file or files at path.\n\n"
           "header is the GGUFFile, or one GGUFFile or File each, they come from; if a path leads to another file by "
           "now, that is\n"

@@ -10,8 +10,8 @@ int64_t blocks_for(int64_t tokens) { return (tokens + KV_BLOCK - 1) / KV_BLOCK; 
 
 } // namespace
 
-Cache::Cache(KvShape shape, int64_t n_ctx)
-    : shape_(shape), n_ctx_(n_ctx), slabs_(std::make_shared<Slabs>(shape.block_bytes())) {}
+Cache::Cache(KvShape shape, int64_t n_ctx, Memory* memory)
+    : shape_(shape), n_ctx_(n_ctx), memory_(memory), slabs_(std::make_shared<Slabs>(shape.block_bytes(), memory)) {}
 
 std::unique_ptr<Cache> Cache::fork() const { return std::make_unique<Cache>(*this); }
 
@@ -31,7 +31,7 @@ void Cache::reserve(int64_t n) {
   if (end <= (int64_t)blocks_.size() && std::all_of(blocks_.begin() + first, blocks_.end(), ours)) return;
   std::vector<std::shared_ptr<KvBlock>> blocks = blocks_;
   const int64_t new_blocks = end - (int64_t)blocks.size();
-  if (new_blocks * shape_.block_bytes() > (int64_t{64} << 20)) {
+  if (!memory_ && new_blocks * shape_.block_bytes() > (int64_t{64} << 20)) {
     require_memory(new_blocks * shape_.block_bytes(), "the KV cache");
   }
   for (int64_t b = first; b < end; ++b) {
@@ -39,7 +39,10 @@ void Cache::reserve(int64_t n) {
       blocks.push_back(slabs_->take());
     } else if (blocks_[(size_t)b].use_count() > 2) { // ours, the copy of the table above, and a fork's
       std::shared_ptr<KvBlock> copy = slabs_->take();
-      std::memcpy(copy->data(), blocks[(size_t)b]->data(), (size_t)shape_.block_bytes());
+      if (memory_)
+        memory_->copy(copy->data(), blocks[(size_t)b]->data(), shape_.block_bytes());
+      else
+        std::memcpy(copy->data(), blocks[(size_t)b]->data(), (size_t)shape_.block_bytes());
       blocks[(size_t)b] = std::move(copy);
     }
   }

@@ -27,8 +27,8 @@ struct KvShape {
 /// Not thread-safe: the owner of the model's turn uses it.
 class Cache {
  public:
-  /// Takes no memory before tokens come.
-  Cache(KvShape shape, int64_t n_ctx);
+  /// Takes no memory before tokens come: the processor's, or that of a device if `memory` is not null.
+  Cache(KvShape shape, int64_t n_ctx, Memory* memory = nullptr);
 
   int64_t length() const { return (int64_t)ids_.size(); }
   int64_t n_ctx() const { return n_ctx_; }
@@ -56,10 +56,12 @@ class Cache {
   }
   int64_t n_blocks() const { return (int64_t)blocks_.size(); }
   uint8_t* block_data(int64_t block) const { return blocks_[(size_t)block]->data(); }
+  Memory* memory() const { return memory_; }
 
  private:
   KvShape shape_;
   int64_t n_ctx_;
+  Memory* memory_;
   std::vector<int32_t> ids_;
   std::vector<std::shared_ptr<KvBlock>> blocks_; // the block table
   std::shared_ptr<Slabs> slabs_;                 // shared with forks

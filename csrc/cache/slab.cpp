@@ -14,15 +14,20 @@ int64_t places(int64_t block_bytes) {
   return block_bytes <= SMALL_BLOCK ? 1 : std::clamp<int64_t>(SLAB_BYTES / block_bytes, 1, 64);
 }
 
+Buffer slab_memory(int64_t bytes, Memory* memory) {
+  const char* const what = "blocks of the KV cache";
+  return memory ? Buffer(memory, bytes, what) : Buffer(bytes, what, SMALL_PAGES);
+}
+
 } // namespace
 
-Slab::Slab(int64_t block_bytes)
+Slab::Slab(int64_t block_bytes, Memory* memory)
     : block_bytes_(block_bytes),
-      memory_(block_bytes * places(block_bytes), "blocks of the KV cache", SMALL_PAGES),
+      memory_(slab_memory(block_bytes * places(block_bytes), memory)),
       free_(~uint64_t{0} >> (64 - places(block_bytes))) {}
 
 std::shared_ptr<KvBlock> Slabs::take() {
-  if (!current_ || current_->free_.load() == 0) current_ = std::make_shared<Slab>(block_bytes_);
+  if (!current_ || current_->free_.load() == 0) current_ = std::make_shared<Slab>(block_bytes_, memory_);
   // One taker at a time; places may come free meanwhile.
   const int place = __builtin_ctzll(current_->free_.load());
   auto block = std::make_shared<KvBlock>(current_, place);

@@ -28,7 +28,7 @@ class KvBlock {
 
 class Slab {
  public:
-  explicit Slab(int64_t block_bytes);
+  Slab(int64_t block_bytes, Memory* memory);
 
  private:
   friend class KvBlock;
@@ -41,7 +41,8 @@ class Slab {
 /// Where a sequence and its forks take their blocks from, one of them at a time.
 class Slabs {
  public:
-  explicit Slabs(int64_t block_bytes) : block_bytes_(block_bytes) {}
+  /// On a device, or in the processor's memory if `memory` is null.
+  Slabs(int64_t block_bytes, Memory* memory) : block_bytes_(block_bytes), memory_(memory) {}
 
   /// The lowest free place of the current slab, or of a new one that takes its place.
   std::shared_ptr<KvBlock> take();
@@ -50,6 +51,7 @@ class Slabs {
 
  private:
   const int64_t block_bytes_;
+  Memory* const memory_;
   std::shared_ptr<Slab> current_;
 };
 

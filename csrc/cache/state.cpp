@@ -7,17 +7,43 @@
 #include "kernels/table.h"
 
 namespace nextoken {
+namespace {
+
+void read_block(const Cache& cache, int64_t block, uint8_t* to) {
+  const int64_t n = cache.shape().block_bytes();
+  if (cache.memory())
+    cache.memory()->download(to, cache.block_data(block), n);
+  else
+    std::memcpy(to, cache.block_data(block), (size_t)n);
+}
+
+void write_block(const Cache& cache, int64_t block, const uint8_t* from) {
+  const int64_t n = cache.shape().block_bytes();
+  if (cache.memory())
+    cache.memory()->upload(cache.block_data(block), from, n);
+  else
+    std::memcpy(cache.block_data(block), from, (size_t)n);
+}
+
+} // namespace
 
 std::vector<float> read_rows(const Cache& cache, int64_t layer, bool keys) {
   const KernelTable& table = kernel_table();
   const KvShape& shape = cache.shape();
   const int64_t row_size = shape.n_kv_heads * shape.head_dim;
   std::vector<float> rows((size_t)(cache.length() * row_size)), unused((size_t)shape.head_dim);
+  const Buffer copy(cache.memory() ? shape.block_bytes() : 0, "a block of the KV cache");
   for (int64_t t = 0; t < cache.length(); ++t) {
+    const uint8_t* block = cache.block_data(t / KV_BLOCK);
+    if (cache.memory()) {
+      if (t % KV_BLOCK == 0) read_block(cache, t / KV_BLOCK, copy.data());
+      block = copy.data();
+    }
     for (int64_t head = 0; head < shape.n_kv_heads; ++head) {
+      const uint8_t* const k = block + (layer * shape.n_kv_heads + head) * (shape.k_bytes() + shape.v_bytes());
       float* const row = rows.data() + t * row_size + head * shape.head_dim;
-      table.kv_read(shape.type, cache.k_block(layer, head, t / KV_BLOCK), cache.v_block(layer, head, t / KV_BLOCK),
-                    shape.head_dim, t % KV_BLOCK, keys ? row : unused.data(), keys ? unused.data() : row);
+      table.kv_read(shape.type, k, k + shape.k_bytes(), shape.head_dim, t % KV_BLOCK, keys ? row : unused.data(),
+                    keys ? unused.data() : row);
     }
   }
   return rows;
@@ -29,9 +55,7 @@ std::vector<uint8_t> to_bytes(const Cache& cache) {
   const int64_t block_bytes = shape.block_bytes();
   std::vector<uint8_t> bytes((size_t)cache.nbytes());
   // A copy of the block table's contents in which the places past the last token are overwritten.
-  for (int64_t b = 0; b < cache.n_blocks(); ++b) {
-    std::memcpy(bytes.data() + b * block_bytes, cache.block_data(b), (size_t)block_bytes);
-  }
+  for (int64_t b = 0; b < cache.n_blocks(); ++b) read_block(cache, b, bytes.data() + b * block_bytes);
   const std::vector<float> zeros((size_t)shape.head_dim);
   for (int64_t t = cache.length(); t < cache.n_blocks() * KV_BLOCK; ++t) {
     for (int64_t head = 0; head < shape.n_layers * shape.n_kv_heads; ++head) {
@@ -62,9 +86,7 @@ void from_bytes(Cache& cache, const std::vector<int32_t>& ids, const uint8_t* by
                       "data");
   }
   cache.reserve(length);
-  for (int64_t b = 0; b < n_blocks; ++b) {
-    std::memcpy(cache.block_data(b), bytes + b * cache.shape().block_bytes(), (size_t)cache.shape().block_bytes());
-  }
+  for (int64_t b = 0; b < n_blocks; ++b) write_block(cache, b, bytes + b * cache.shape().block_bytes());
   cache.commit(ids.data(), length);
 }
 

@@ -9,18 +9,18 @@ constexpr int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * t
 
 } // namespace
 
-Hidden::Hidden(int64_t max_rows, int64_t max_k) : max_k_(round_up(max_k, 256)) {
+Hidden::Hidden(int64_t max_rows, int64_t max_k, Memory* memory) : max_k_(round_up(max_k, 256)) {
   const char* what = "activations";
   const int64_t n = max_rows * max_k_;
-  float_ = Buffer(n * 4, what);
-  bf16_ = Buffer(n * 4, what);
-  codes32_ = Buffer(n, what);
-  scale32_ = Buffer(n / 32 * 4, what);
-  scaled_sum32_ = Buffer(n / 32 * 4, what);
-  sum32_ = Buffer(n / 32 * 4, what);
-  codes256_ = Buffer(n, what);
-  scale256_ = Buffer(n / 256 * 4, what);
-  sum256_ = Buffer(n / 16 * 4, what);
+  float_ = Buffer(memory, n * 4, what);
+  bf16_ = Buffer(memory, n * 4, what);
+  codes32_ = Buffer(memory, n, what);
+  scale32_ = Buffer(memory, n / 32 * 4, what);
+  scaled_sum32_ = Buffer(memory, n / 32 * 4, what);
+  sum32_ = Buffer(memory, n / 32 * 4, what);
+  codes256_ = Buffer(memory, n, what);
+  scale256_ = Buffer(memory, n / 256 * 4, what);
+  sum256_ = Buffer(memory, n / 16 * 4, what);
 }
 
 Rows<float> Hidden::reset(int64_t rows, int64_t k) {

@@ -8,11 +8,12 @@
 
 namespace nextoken {
 
-/// Room for `max_rows` rows of `max_k`; which forms are valid is known to who wrote them last.
+/// Room for `max_rows` rows of `max_k`; which forms are valid is known to who wrote them last. On a device, or in the
+/// processor's memory if `memory` is null.
 class Hidden {
  public:
   Hidden() = default;
-  Hidden(int64_t max_rows, int64_t max_k);
+  Hidden(int64_t max_rows, int64_t max_k, Memory* memory = nullptr);
 
   /// The float rows, now of k columns; the other forms are stale until quantised again.
   Rows<float> reset(int64_t rows, int64_t k);

@@ -63,6 +63,8 @@ class Kernels {
  public:
   virtual ~Kernels() = default;
   virtual const char* isa() const = 0;
+  /// Waits for what was called before, and throws what happened to it. Calls that compute at once throw themselves.
+  virtual void finish() {}
 
   /// x [T, D] = table[token id] * scale
   virtual void embed(const Matrix& table, const Batch& batch, float scale, Rows<float> x) = 0;

@@ -1,5 +1,8 @@
 #include "model/load.h"
 
+#include <string>
+
+#include "base/errors.h"
 #include "kernels/cpu_kernels.h"
 #include "kernels/table.h"
 #include "model/connect.h"
@@ -7,10 +10,37 @@
 #include "model/read.h"
 
 namespace nextoken {
+namespace {
+
+/// Whether the device computes what this model needs and has room for its weights, before any memory is taken.
+void check(const Device& device, const Spec& spec, const Plan& plan) {
+  if (spec.experts.n_experts) throw UnsupportedError("mixtures of experts do not run on " + device.name() + " yet");
+  for (const PlannedMatrix& planned : plan.matrices) {
+    if (device.multiplies(planned.matrix->type)) continue;
+    throw UnsupportedError("tensor '" + planned.source->name + "' is of type " +
+                           quant::type_info(planned.matrix->type).name + ", which " + device.name() +
+                           " does not multiply with yet");
+  }
+  const int64_t free = device.free_bytes();
+  if (plan.storage_bytes <= free) return;
+  throw OutOfMemory("not enough memory for the weights on " + device.name() + ": " +
+                    std::to_string(plan.storage_bytes) + " bytes needed, " + std::to_string(free) + " of " +
+                    std::to_string(device.total_bytes()) + " free");
+}
+
+/// The weights, read into the processor's memory, move to the device.
+void move_to(Device& device, Plan& plan, Weights& weights) {
+  Buffer storage(&device, plan.storage_bytes, "the weights");
+  device.upload(storage.data(), weights.storage.data(), plan.storage_bytes);
+  for (PlannedMatrix& planned : plan.matrices) planned.matrix->panels = storage.data() + planned.place;
+  weights.storage = std::move(storage);
+}
+
+} // namespace
 
 std::unique_ptr<Model> load_model(const Spec& spec, const TensorSources& sources, const std::vector<std::string>& paths,
-                                  const std::vector<const File*>& headers, int n_threads, const char* isa, bool check,
-                                  Poll* poll, const Progress& progress) {
+                                  const std::vector<const File*>& headers, int n_threads, const char* isa,
+                                  Device* device, bool check, Poll* poll, const Progress& progress) {
   validate(spec);
   const KernelTable& table = kernel_table(isa);
   std::vector<File> files;
@@ -20,13 +50,16 @@ std::unique_ptr<Model> load_model(const Spec& spec, const TensorSources& sources
   model->spec = spec;
   Plan plan(sources, files, check);
   plan_weights(spec, plan, model->weights);
+  if (device) nextoken::check(*device, spec, plan);
 
   require_memory(plan.storage_bytes, "the weights");
   model->weights.storage = Buffer(plan.storage_bytes, "the weights");
   model->pool = std::make_unique<ThreadPool>(n_threads);
-  model->kernels = std::make_unique<CpuKernels>(table, *model->pool);
+  model->device = device;
+  model->kernels = device ? device->make_kernels() : std::make_unique<CpuKernels>(table, *model->pool);
   plan.fingerprint.add(spec);
   read_matrices(plan, model->weights.storage.data(), *model->pool, poll, progress);
+  if (device) move_to(*device, plan, model->weights);
   for (const File& file : files) file.check_unchanged();
   model->fingerprint = plan.fingerprint.hex();
   connect(*model);

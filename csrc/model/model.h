@@ -7,6 +7,7 @@
 #include "base/buffer.h"
 #include "base/pass_queue.h"
 #include "base/thread_pool.h"
+#include "kernels/device.h"
 #include "kernels/kernels.h"
 #include "kernels/matrix.h"
 #include "model/spec.h"
@@ -52,6 +53,7 @@ struct Model {
   std::vector<Rotation> rotations;
   std::vector<float> slopes; // [n_heads] of ALiBi, or empty
   std::string fingerprint;   // of spec and weights, 32 hex digits
+  Device* device = nullptr;  // where weights, caches and the workspace are; null for the processor
   std::unique_ptr<ThreadPool> pool;
   std::unique_ptr<Kernels> kernels;
   Workspace workspace; // of the pass that has its turn

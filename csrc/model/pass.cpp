@@ -93,14 +93,22 @@ void give_last_rows(const Running& pass, const OnLastRow& on_last) {
     const SequenceStep& step = steps[w.batch_sequences[p]];
     if (piece.first_position + piece.n_tokens < step.cache->length() + step.n) continue;
     // Rows move up only: a row is read before another is written over it.
-    std::memmove(w.x[(int64_t)ending.size()], w.x[piece.row_begin + piece.n_tokens - 1], (size_t)w.x.cols * 4);
+    float* const to = w.x[(int64_t)ending.size()];
+    const float* const from = w.x[piece.row_begin + piece.n_tokens - 1];
+    if (model.device) {
+      if (to != from) model.device->copy(to, from, w.x.cols * 4);
+    } else {
+      std::memmove(to, from, (size_t)w.x.cols * 4);
+    }
     ending.push_back(w.batch_sequences[p]);
   }
   for (size_t begin = 0; begin < ending.size(); begin += LOGIT_ROWS_AT_ONCE) {
     const int64_t n = std::min<int64_t>(LOGIT_ROWS_AT_ONCE, (int64_t)(ending.size() - begin));
-    const Rows<float> logits = w.logits_rows(n);
     pass.lap(Op::rest);
-    project_logits(model, pass.kernels, batch, w.x.slice((int64_t)begin, (int64_t)begin + n), w, logits);
+    const Rows<float> computed = w.logits_rows(n);
+    project_logits(model, pass.kernels, batch, w.x.slice((int64_t)begin, (int64_t)begin + n), w, computed);
+    pass.kernels.finish();
+    const Rows<float> logits = w.on_processor(computed);
     model.pool->for_each(n, nullptr, [&](int64_t i, int) {
       const size_t sequence = ending[begin + (size_t)i];
       if (on_last) {
@@ -125,7 +133,14 @@ void give_all_rows(const Running& pass) {
     const int64_t first = piece.first_position - step.cache->length();
     const Rows<float> logits{step.logits + first * vocab_size, piece.n_tokens, vocab_size, vocab_size};
     pass.lap(Op::rest);
-    project_logits(model, pass.kernels, batch, w.x.slice(piece.row_begin, piece.row_begin + piece.n_tokens), w, logits);
+    const int64_t rows_at_once = model.device ? LOGIT_ROWS_AT_ONCE : piece.n_tokens;
+    for (int64_t t = 0; t < piece.n_tokens; t += rows_at_once) {
+      const int64_t n = std::min(rows_at_once, piece.n_tokens - t), row = piece.row_begin + t;
+      const Rows<float> some = logits.slice(t, t + n), computed = model.device ? w.logits_rows(n) : some;
+      project_logits(model, pass.kernels, batch, w.x.slice(row, row + n), w, computed);
+      if (model.device) model.device->download(some.data, computed.data, n * vocab_size * 4);
+    }
+    pass.kernels.finish();
     model.pool->for_each(piece.n_tokens, nullptr, [&](int64_t i, int) { require_finite(logits, i); });
   }
 }
@@ -169,7 +184,7 @@ void run_pass(Model& model, const std::vector<SequenceStep>& steps, Logits logit
   while (rows < std::min(total, CHUNK_ROWS)) rows *= 2;
   if (model.workspace.max_rows < rows) {
     model.workspace = Workspace(); // gives the smaller one back first
-    model.workspace = Workspace(model.spec, rows, (int64_t)model.rotations.size());
+    model.workspace = Workspace(model.spec, rows, (int64_t)model.rotations.size(), model.device);
   }
 
   Kernels& kernels = profiled ? static_cast<Kernels&>(*profiled) : *model.kernels;
@@ -180,6 +195,7 @@ void run_pass(Model& model, const std::vector<SequenceStep>& steps, Logits logit
   while (done < total) {
     cursor.next(steps, batch, model.workspace.batch_sequences);
     forward(model, pass.kernels, batch, model.workspace);
+    if (logits == Logits::none) pass.kernels.finish();
     if (logits == Logits::last) give_last_rows(pass, on_last);
     if (logits == Logits::all) give_all_rows(pass);
     done += batch.size();

@@ -12,6 +12,7 @@ class ProfiledKernels : public Kernels {
       : inner_(*model.kernels), weights_(model.weights), recording_(recording) {}
 
   const char* isa() const override { return inner_.isa(); }
+  void finish() override { inner_.finish(); }
   void embed(const Matrix& table, const Batch& batch, float scale, Rows<float> x) override;
   void add_positions(const Matrix& table, const Batch& batch, Rows<float> room, Rows<float> x) override;
   void norm(const Batch& batch, Rows<const float> x, const Norm& norm, const Linear& next, Hidden& h) override;

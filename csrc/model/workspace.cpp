@@ -2,8 +2,8 @@
 
 namespace nextoken {
 
-Workspace::Workspace(const Spec& s, int64_t max_rows, int64_t n_angles)
-    : max_rows(max_rows), vocab_size_(s.vocab_size) {
+Workspace::Workspace(const Spec& s, int64_t max_rows, int64_t n_angles, Memory* memory)
+    : max_rows(max_rows), vocab_size_(s.vocab_size), memory_(memory) {
   const int64_t qkv_size = s.q_size() + 2 * s.kv_size(), half_rot = s.n_rot / 2;
   const ExpertSpec& e = s.experts;
   const int64_t ffn_size = e.n_experts ? e.shared_ffn_size : s.ffn_size;
@@ -11,7 +11,7 @@ Workspace::Workspace(const Spec& s, int64_t max_rows, int64_t n_angles)
   const int64_t up_size = (s.gated ? 2 : 1) * ffn_size;
   const int64_t streams = s.residual == Residual::sequential ? 2 : 3;
   const int64_t columns = streams * s.hidden_size + qkv_size + up_size + routing + n_angles * 2 * half_rot;
-  floats_ = Buffer(max_rows * columns * 4, "the workspace of a pass");
+  floats_ = Buffer(memory, max_rows * columns * 4, "the workspace of a pass");
   float* next = floats_.as<float>();
   const auto take = [&](int64_t cols) {
     const Rows<float> rows{next, max_rows, cols, cols};
@@ -27,24 +27,32 @@ Workspace::Workspace(const Spec& s, int64_t max_rows, int64_t n_angles)
   v = {qkv.data + s.q_size() + s.kv_size(), max_rows, s.kv_size(), qkv_size};
   gate_up = take(up_size);
   for (int64_t i = 0; i < n_angles; ++i) angles.push_back({take(half_rot), take(half_rot)});
-  h = Hidden(max_rows, s.hidden_size);
-  a = Hidden(max_rows, s.q_size());
-  f = Hidden(max_rows, ffn_size);
+  h = Hidden(max_rows, s.hidden_size, memory);
+  a = Hidden(max_rows, s.q_size(), memory);
+  f = Hidden(max_rows, ffn_size, memory);
   if (e.n_experts == 0) return;
   router = take(e.n_experts);
   shared_weight = take(1);
   shared = take(s.hidden_size);
   const int64_t n = max_rows * e.n_used, pair_columns = 2 * e.ffn_size + s.hidden_size;
-  pairs_ = Buffer(n * pair_columns * 4, "the workspace of experts");
+  pairs_ = Buffer(memory, n * pair_columns * 4, "the workspace of experts");
   experts.gate_up = {pairs_.as<float>(), n, 2 * e.ffn_size, 2 * e.ffn_size};
   experts.y = {pairs_.as<float>() + n * 2 * e.ffn_size, n, s.hidden_size, s.hidden_size};
-  experts.h = Hidden(n, s.hidden_size);
-  experts.f = Hidden(n, e.ffn_size);
+  experts.h = Hidden(n, s.hidden_size, memory);
+  experts.f = Hidden(n, e.ffn_size, memory);
 }
 
 Rows<float> Workspace::logits_rows(int64_t n) {
-  if (logits_.size() < n * vocab_size_ * 4) logits_ = Buffer(n * vocab_size_ * 4, "logits");
+  if (logits_.size() < n * vocab_size_ * 4) logits_ = Buffer(memory_, n * vocab_size_ * 4, "logits");
   return {logits_.as<float>(), n, vocab_size_, vocab_size_};
+}
+
+Rows<float> Workspace::on_processor(Rows<float> logits) {
+  if (!memory_) return logits;
+  const int64_t bytes = logits.rows * logits.stride * 4;
+  if (copied_logits_.size() < bytes) copied_logits_ = Buffer(bytes, "logits");
+  memory_->download(copied_logits_.data(), logits.data, bytes);
+  return {copied_logits_.as<float>(), logits.rows, logits.cols, logits.stride};
 }
 
 void Workspace::resize(int64_t rows) {

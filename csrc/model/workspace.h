@@ -9,14 +9,16 @@ namespace nextoken {
 
 struct Workspace {
   Workspace() = default;
-  /// n_angles: how many different rotations the layers use.
-  Workspace(const Spec& spec, int64_t max_rows, int64_t n_angles);
+  /// n_angles: how many different rotations the layers use. On a device, or in the processor's memory if null.
+  Workspace(const Spec& spec, int64_t max_rows, int64_t n_angles, Memory* memory);
 
   /// Sets the number of rows of every view.
   void resize(int64_t rows);
 
   /// Room for n rows of logits [n, V], n small.
   Rows<float> logits_rows(int64_t n);
+  /// Rows of logits where the processor reads them: themselves, or a copy that lives until the next call.
+  Rows<float> on_processor(Rows<float> logits);
 
   int64_t max_rows = 0;
   Rows<float> x;            // [T, D] the residual stream
@@ -36,7 +38,9 @@ struct Workspace {
 
  private:
   int64_t vocab_size_ = 0;
+  Memory* memory_ = nullptr;
   Buffer floats_, logits_, pairs_;
+  Buffer copied_logits_;
 };
 
 } // namespace nextoken

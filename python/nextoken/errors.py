@@ -56,6 +56,10 @@ class UnsupportedModelError(Error, ValueError):
     """A valid model that this version does not run."""
 
 
+class DeviceUnavailableError(Error, RuntimeError):
+    """device="cuda" where no card can be used. The message says what is missing and how to get it."""
+
+
 class TokenizerError(Error, ValueError):
     """A vocabulary that can not be built, or ids and text that do not fit it."""
 

@@ -40,7 +40,8 @@ class LLM(OpenModel):
     physical cores this process may use if None. `kv_dtype` is the type of cached keys and values, "f16", "f32"
     or "q8": int8 with a scale a key and head, half the memory of "f16".
     `dtype` quantises or converts the matrices of a float checkpoint while it is read: "q8_0", "q4_0", "q4_k", "f16"
-    and so on. `device` is "cpu" or "auto". `progress(done, total)` is told of bytes while the model is downloaded, and
+    and so on. `device` is "cpu", "cuda", or "auto": a card if there is one that runs this model, else the CPU, and the
+    log says why. The bits are the same. `progress(done, total)` is told of bytes while the model is downloaded, and
     again while it is read; `cancel` is an event that stops both.
 
     `allow_unused=True` leaves out tensors and hyper-parameters that this version does not know, with a warning; what is
@@ -51,8 +52,8 @@ class LLM(OpenModel):
     Close it, or use it in a `with`, to free the memory at a known moment.
 
     Raises OSError if the file can not be read, ModelFormatError if it is damaged, UnsupportedModelError if this
-    version does not run it, NumericalError for weights that are not finite, TypeError or ValueError for bad arguments,
-    Cancelled, MemoryError.
+    version does not run it, DeviceUnavailableError for a card that is not there, NumericalError for weights that are
+    not finite, TypeError or ValueError for bad arguments, Cancelled, MemoryError.
     """
 
     def __call__(self, input_ids: Any) -> npt.NDArray[np.float32] | list[npt.NDArray[np.float32]]:

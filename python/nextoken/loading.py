@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nextoken import _native
+from nextoken import device as devices
 from nextoken.architectures import plan
 from nextoken.checkpoints import catalogue, hub
 from nextoken.checkpoints.opening import open_checkpoint
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from nextoken.tokenizer import Tokenizer
 
 KV_DTYPES = ("f16", "f32", "q8")
-DEVICES = ("cpu", "auto")
 
 log = logging.getLogger("nextoken")
 
@@ -95,7 +95,7 @@ def load(
     _check_choice("kv_dtype", kv_dtype, KV_DTYPES)
     if dtype is not None:
         check_dtype(dtype)
-    _check_choice("device", device, DEVICES)
+    _check_choice("device", device, devices.DEVICES)
     for what, value in (("allow_unused", allow_unused), ("check", check)):
         if not isinstance(value, bool):
             raise TypeError(f"{what} must be a bool, got {type(value).__name__}")
@@ -114,15 +114,20 @@ def load(
             log.warning("n_ctx=%d is beyond the %d positions that %s was trained for", asked, trained, name)
         tokenizer = PendingTokenizer(checkpoint.tokenizer_builder())
         try:
-            native = _native.Model.load(
-                layout.spec,
-                layout.tensors if dtype is None else with_dtype(layout.tensors, dtype),
-                [os.fsencode(path) for path in checkpoint.paths],
-                header=checkpoint.headers,
-                n_threads=threads,
-                check=check,
-                progress=progress,
-                cancel=flag,
+            native = devices.load_on(
+                device,
+                kv_dtype,
+                lambda card: _native.Model.load(
+                    layout.spec,
+                    layout.tensors if dtype is None else with_dtype(layout.tensors, dtype),
+                    [os.fsencode(path) for path in checkpoint.paths],
+                    header=checkpoint.headers,
+                    n_threads=threads,
+                    device=card,
+                    check=check,
+                    progress=progress,
+                    cancel=flag,
+                ),
             )
         except BaseException:
             tokenizer.wait()

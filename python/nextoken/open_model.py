@@ -82,8 +82,13 @@ class OpenModel:
         return self._engine.vocab_size
 
     @property
+    def device(self) -> str:
+        """Where it runs: "cpu" or "cuda"."""
+        return "cuda" if self.isa == "cuda" else "cpu"
+
+    @property
     def isa(self) -> str:
-        """The instruction set its kernels use: "scalar", "avx2", "avx512", "neon" or "dotprod"."""
+        """The instruction set its kernels use: "scalar", "avx2", "avx512", "neon" or "dotprod"; "cuda" on a card."""
         return self._engine.model.isa
 
     @property

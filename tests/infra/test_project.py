@@ -19,6 +19,7 @@ TARGETS = {
     *("help", "build", "demo", "bench", "bench-peers", "bench-check", "docs", "clean"),
     *("test", "test-models", "compare-transformers", "bits", "lint", "format", "stubs"),
     *("asan", "tsan", "native"),
+    *("cuda", "cuda-all", "cuda-host", "test-cuda"),
     *("wheels", "release-check", "hashes"),
 }
 
@@ -60,6 +61,7 @@ def test_every_error_is_ours_and_a_builtin_one_would_guess() -> None:
         "ModelFormatError": ValueError,
         "ModelTruncatedError": errors.ModelFormatError,
         "UnsupportedModelError": ValueError,
+        "DeviceUnavailableError": RuntimeError,
         "TokenizerError": ValueError,
         "ChatTemplateError": ValueError,
         "ContextLengthError": ValueError,

@@ -848,6 +848,7 @@ class Model:
         header: None | GGUFFile | collections.abc.Sequence[GGUFFile] | collections.abc.Sequence[File] | None = None,
         n_threads: typing.SupportsInt | typing.SupportsIndex,
         isa: str | None = None,
+        device: typing.Any = None,
         check: bool = True,
         progress: typing.Any = None,
         cancel: typing.Any = None,

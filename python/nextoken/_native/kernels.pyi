@@ -15,6 +15,11 @@ class PackedMatrix:
     Weights in the layout the kernels read.
     """
 
+    def panels(self) -> numpy.typing.NDArray[numpy.uint8]:
+        """
+        A copy of the packed bytes.
+        """
+
     @property
     def nbytes(self) -> int: ...
     @property

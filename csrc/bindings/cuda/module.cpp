@@ -1,0 +1,105 @@
+// nextoken._cuda, and _cuda_host of the tests: devices as capsules that nextoken._native.Model.load takes.
+#include "bindings/cuda/module.h"
+
+#include <pybind11/stl.h>
+
+#include <map>
+#include <memory>
+
+#include "base/errors.h"
+
+#if !defined(NEXTOKEN_CUDA_HOST)
+#include <cuda_runtime_api.h>
+#endif
+
+namespace py = pybind11;
+
+namespace nextoken::cuda {
+namespace {
+
+void translate(std::exception_ptr p) {
+  try {
+    if (p) std::rethrow_exception(p);
+  } catch (const OutOfMemory& e) {
+    PyErr_SetString(PyExc_MemoryError, e.what());
+  } catch (const NumericalError& e) {
+    PyErr_SetString(PyExc_ArithmeticError, e.what());
+  }
+}
+
+py::capsule capsule_of(Card& card) { return py::capsule(static_cast<Device*>(&card), DEVICE_CAPSULE); }
+
+#if defined(NEXTOKEN_CUDA_HOST)
+
+// Never freed: models and sessions may point to it for as long as they like.
+py::capsule open(int64_t total_bytes, bool backwards) { return capsule_of(*new Card(total_bytes, backwards)); }
+
+void bind_devices(py::module_& m) {
+  m.def("open", open, py::arg("total_bytes"), py::arg("backwards") = false,
+        "The processor as a card with so much memory; threads and blocks in the opposite order if `backwards`.");
+}
+
+#else
+
+/// Throws std::runtime_error with CUDA's words if there is no driver, or one that is too old.
+int count() {
+  int n = 0;
+  const cudaError_t result = cudaGetDeviceCount(&n);
+  if (result != cudaSuccess && result != cudaErrorNoDevice) {
+    cudaGetLastError();
+    throw std::runtime_error(cudaGetErrorString(result));
+  }
+  return n;
+}
+
+Card& card(int index) {
+  static std::map<int, Card*> cards; // never freed: models and sessions point to them
+  if (index < 0 || index >= count()) throw std::invalid_argument("there is no card " + std::to_string(index));
+  Card*& found = cards[index];
+  if (!found) found = new Card(index);
+  return *found;
+}
+
+py::dict info(int index) {
+  cudaDeviceProp p{};
+  const cudaError_t result = cudaGetDeviceProperties(&p, index);
+  if (result != cudaSuccess) throw std::runtime_error(cudaGetErrorString(result));
+  py::dict d;
+  d["index"] = index;
+  d["name"] = std::string(p.name);
+  d["compute_capability"] = py::make_tuple(p.major, p.minor);
+  d["total_bytes"] = card(index).total_bytes();
+  d["free_bytes"] = card(index).free_bytes();
+  return d;
+}
+
+void bind_devices(py::module_& m) {
+  m.def("count", count, "How many cards there are. RuntimeError without a driver, or with one that is too old.");
+  m.def("info", info, py::arg("index"), "Name, compute capability, total and free bytes of a card.");
+  m.def(
+      "open", [](int index) { return capsule_of(card(index)); }, py::arg("index"),
+      "A card, for Model.load. ValueError if there is no such card, RuntimeError if it can not be used.");
+}
+
+#endif
+
+} // namespace
+
+Card& card_of(const py::capsule& device) {
+  void* const p = PyCapsule_GetPointer(device.ptr(), DEVICE_CAPSULE);
+  if (!p) throw py::error_already_set();
+  return static_cast<Card&>(*static_cast<Device*>(p));
+}
+
+} // namespace nextoken::cuda
+
+#if defined(NEXTOKEN_CUDA_HOST)
+PYBIND11_MODULE(_cuda_host, m) {
+#else
+PYBIND11_MODULE(_cuda, m) {
+#endif
+  m.doc() = "The kernels of nextoken for NVIDIA cards.";
+  py::register_local_exception_translator(nextoken::cuda::translate);
+  nextoken::cuda::bind_devices(m);
+  nextoken::cuda::bind_ops(m);
+}

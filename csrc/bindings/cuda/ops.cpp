@@ -1,0 +1,218 @@
+// Kernels of a card, one by one, on NumPy arrays: what the tests compare with the CPU's.
+#include "kernels/cuda/ops.h"
+
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+
+#include <optional>
+#include <stdexcept>
+
+#include "base/errors.h"
+#include "bindings/cuda/module.h"
+#include "kernels/hidden.h"
+
+namespace py = pybind11;
+
+namespace nextoken::cuda {
+namespace {
+
+using Floats = py::array_t<float, py::array::c_style>;
+using Bytes = py::array_t<uint8_t, py::array::c_style>;
+using Ids = py::array_t<int64_t, py::array::c_style>;
+
+void require(bool ok, const char* what) {
+  if (!ok) throw std::invalid_argument(what);
+}
+
+template <class T>
+Buffer on_card(Card& card, const py::array_t<T, py::array::c_style>& array) {
+  Buffer buffer(&card, (int64_t)array.nbytes(), "an array");
+  if (array.nbytes() > 0) card.upload(buffer.data(), array.data(), (int64_t)array.nbytes());
+  return buffer;
+}
+
+Floats to_array(Card& card, const float* from, std::vector<py::ssize_t> shape) {
+  Floats array(std::move(shape));
+  if (array.nbytes() > 0) card.download(array.mutable_data(), from, (int64_t)array.nbytes());
+  card.check();
+  return array;
+}
+
+/// Room for rows in their forms, and the flag of numbers that are not finite.
+struct Activated {
+  Hidden hidden;
+  Buffer failed;
+  Forms forms;
+  Activated(Card& card, int64_t rows, int64_t k, ActivationForm form)
+      : hidden(rows, k, &card), failed(&card, 4, "a flag") {
+    const Rows<float> x = hidden.reset(rows, k);
+    const Hidden::Q32Row q32 = hidden.q32_row(0);
+    const Hidden::Q256Row q256 = hidden.q256_row(0);
+    forms = {1u << (int)form, k,       x.stride,   x.data,     hidden.bf16_row(0), q32.codes,       q32.scale,
+             q32.scaled_sum,  q32.sum, q256.codes, q256.scale, q256.sum,           failed.as<int>()};
+  }
+  void check(Card& card) const {
+    int is_failed = 0;
+    card.download(&is_failed, failed.data(), 4);
+    card.check();
+    if (is_failed) throw NumericalError("numbers are not finite");
+  }
+};
+
+ActivationForm form_of(WeightType type) {
+  if (type == WeightType::f32 || type == WeightType::f16) return ActivationForm::f32;
+  if (type == WeightType::bf16) return ActivationForm::bf16;
+  const bool k_quant = type == WeightType::q4_k || type == WeightType::q5_k || type == WeightType::q6_k;
+  return k_quant ? ActivationForm::q256 : ActivationForm::q32;
+}
+
+/// x [T, K] times the transposed of packed weights [N, K]
+Floats matmul_arrays(const py::capsule& device, int type_number, const Bytes& panels, int64_t n_rows, int64_t k,
+                     const Floats& x) {
+  Card& card = card_of(device);
+  const auto type = (WeightType)type_number;
+  const int64_t n_panels = divide_up(n_rows, PANEL_ROWS);
+  require(multiplies(type), "no such weight type");
+  require(x.ndim() == 2 && x.shape(1) == k && k > 0, "x must be (T, K)");
+  require(n_panels > 0 && panels.size() % n_panels == 0, "panels must be those of N rows");
+  const int64_t rows = x.shape(0);
+  if (rows == 0) return Floats(std::vector<py::ssize_t>{0, (py::ssize_t)n_rows});
+  const Buffer weights = on_card(card, panels), in = on_card(card, x);
+  Activated h(card, rows, k, form_of(type));
+  Buffer out(&card, rows * n_rows * 4, "a product");
+  convert(card, {ConvertKernel::Of::rows, Gate::silu, in.as<float>(), nullptr, k, h.forms}, rows);
+  h.check(card);
+  MatmulArgs args{};
+  args.parts[0] = {weights.data(), (int64_t)panels.size() / n_panels, n_rows, 0, 0};
+  args.n_parts = 1;
+  args.k = k;
+  args.n_tokens = rows;
+  args.in = h.hidden.form(form_of(type));
+  args.out = out.as<float>();
+  args.out_stride = n_rows;
+  matmul(card, type, args, n_panels);
+  return to_array(card, out.as<float>(), {(py::ssize_t)rows, (py::ssize_t)n_rows});
+}
+
+/// Rows `ids` of packed weights [N, K] as floats
+Floats rows_arrays(const py::capsule& device, int type_number, const Bytes& panels, int64_t n_rows, int64_t k,
+                   const Ids& ids) {
+  Card& card = card_of(device);
+  const int64_t n_panels = divide_up(n_rows, PANEL_ROWS), n = ids.size();
+  require(multiplies((WeightType)type_number), "no such weight type");
+  require(n_panels > 0 && panels.size() % n_panels == 0, "panels must be those of N rows");
+  for (int64_t i = 0; i < n; ++i) require(ids.data()[i] >= 0 && ids.data()[i] < n_rows, "no such row");
+  const Buffer weights = on_card(card, panels), places = on_card(card, ids);
+  Buffer out(&card, n * k * 4, "rows");
+  embed(card, (WeightType)type_number,
+        {weights.data(), (int64_t)panels.size() / n_panels, k, places.as<int64_t>(), false, 1.0f, out.as<float>(), k},
+        n);
+  return to_array(card, out.as<float>(), {(py::ssize_t)n, (py::ssize_t)k});
+}
+
+Floats norm_arrays(const py::capsule& device, bool layer, const Floats& x, const std::optional<Floats>& weight,
+                   const std::optional<Floats>& bias, float eps) {
+  Card& card = card_of(device);
+  require(x.ndim() == 2 && x.shape(1) > 0, "x must be (T, N)");
+  const int64_t rows = x.shape(0), n = x.shape(1);
+  require(!weight || weight->size() == n, "weight must be (N,)");
+  require(!bias || bias->size() == n, "bias must be (N,)");
+  const Buffer in = on_card(card, x), w = weight ? on_card(card, *weight) : Buffer(),
+               b = bias ? on_card(card, *bias) : Buffer(), out(&card, rows * n * 4, "a norm");
+  const Buffer failed(&card, 4, "a flag");
+  NormKernel::Args args{};
+  args.kind = layer ? NormKind::layer : NormKind::rms;
+  args.eps = eps;
+  args.x = in.as<float>();
+  args.x_stride = args.n = args.y_stride = n;
+  args.heads = 1;
+  args.weight = w.as<float>();
+  args.bias = b.as<float>();
+  args.y = out.as<float>();
+  args.failed = failed.as<int>();
+  norm(card, args, rows);
+  int is_failed = 0;
+  card.download(&is_failed, failed.data(), 4);
+  if (is_failed) throw NumericalError("the mean is no finite number");
+  return to_array(card, out.as<float>(), {(py::ssize_t)rows, (py::ssize_t)n});
+}
+
+/// gate(a), or gate(a) * b
+Floats gate_arrays(const py::capsule& device, int gate, const Floats& a, const std::optional<Floats>& b) {
+  Card& card = card_of(device);
+  require(a.ndim() == 2 && a.shape(1) > 0 && gate >= 0 && gate <= (int)Gate::relu_squared, "a must be (T, N)");
+  require(!b || b->size() == a.size(), "b must be as a");
+  const int64_t rows = a.shape(0), n = a.shape(1);
+  const Buffer left = on_card(card, a), right = b ? on_card(card, *b) : Buffer();
+  Activated h(card, rows, n, ActivationForm::f32);
+  h.forms.max_k = n; // rows one behind the other
+  convert(card,
+          {b ? ConvertKernel::Of::gated : ConvertKernel::Of::gate, (Gate)gate, left.as<float>(), right.as<float>(), n,
+           h.forms},
+          rows);
+  return to_array(card, h.forms.x, {(py::ssize_t)rows, (py::ssize_t)n});
+}
+
+/// Heads of x [T, heads * head_dim] rotated by angles [T, n_rot / 2]
+Floats rope_arrays(const py::capsule& device, bool adjacent, const Floats& cos, const Floats& sin, int64_t head_dim,
+                   const Floats& x) {
+  Card& card = card_of(device);
+  require(x.ndim() == 2 && head_dim > 0 && x.shape(1) % head_dim == 0, "x must be (T, heads * head_dim)");
+  require(cos.ndim() == 2 && cos.shape(0) == x.shape(0) && cos.size() == sin.size() && 2 * cos.shape(1) <= head_dim,
+          "cos and sin must be (T, n_rot / 2)");
+  const Buffer c = on_card(card, cos), s = on_card(card, sin), y = on_card(card, x);
+  rope(card,
+       {adjacent ? RopePairs::adjacent : RopePairs::halves, c.as<float>(), s.as<float>(), cos.shape(1), cos.shape(1),
+        x.shape(1) / head_dim, head_dim, y.as<float>(), x.shape(1)},
+       cos.shape(1) == 0 ? 0 : x.shape(0));
+  return to_array(card, y.as<float>(), {x.shape(0), x.shape(1)});
+}
+
+/// x op number for "multiply", "clamp" and "soft_cap"
+Floats elementwise_arrays(const py::capsule& device, const std::string& op, const Floats& x, float number) {
+  Card& card = card_of(device);
+  using Op = ElementwiseKernel::Op;
+  require(op == "multiply" || op == "clamp" || op == "soft_cap", "no such operation");
+  const Op chosen = op == "multiply" ? Op::multiply : op == "clamp" ? Op::clamp : Op::soft_cap;
+  const Buffer y = on_card(card, x);
+  elementwise(card, {chosen, y.as<float>(), (int64_t)x.size(), (int64_t)x.size(), nullptr, 0, number}, 1);
+  return to_array(card, y.as<float>(), {x.size()});
+}
+
+Floats softmax_arrays(const py::capsule& device, const Floats& x) {
+  Card& card = card_of(device);
+  require(x.ndim() == 2 && x.shape(1) > 0, "x must be (T, N)");
+  const Buffer y = on_card(card, x);
+  softmax(card, {y.as<float>(), y.as<float>(), x.shape(1)}, x.shape(0));
+  return to_array(card, y.as<float>(), {x.shape(0), x.shape(1)});
+}
+
+std::vector<int64_t> argmax_arrays(const py::capsule& device, const Floats& x) {
+  Card& card = card_of(device);
+  require(x.ndim() == 2, "x must be (T, N)");
+  const Buffer in = on_card(card, x), best(&card, x.shape(0) * 8, "places");
+  argmax(card, {in.as<float>(), x.shape(1), x.shape(1), best.as<int64_t>()}, x.shape(0));
+  std::vector<int64_t> places((size_t)x.shape(0));
+  card.download(places.data(), best.data(), x.shape(0) * 8);
+  card.check();
+  return places;
+}
+
+} // namespace
+
+void bind_ops(py::module_& m) {
+  m.def("matmul", matmul_arrays, py::arg("device"), py::arg("type"), py::arg("panels"), py::arg("n_rows"), py::arg("k"),
+        py::arg("x"), "x (T, K) times packed weights (N, K) transposed; ArithmeticError as the CPU's.");
+  m.def("rows", rows_arrays, py::arg("device"), py::arg("type"), py::arg("panels"), py::arg("n_rows"), py::arg("k"),
+        py::arg("ids"), "Rows of packed weights as floats.");
+  m.def("norm", norm_arrays, py::arg("device"), py::arg("layer"), py::arg("x"), py::arg("weight"), py::arg("bias"),
+        py::arg("eps"));
+  m.def("gate", gate_arrays, py::arg("device"), py::arg("gate"), py::arg("a"), py::arg("b"));
+  m.def("rope", rope_arrays, py::arg("device"), py::arg("adjacent"), py::arg("cos"), py::arg("sin"),
+        py::arg("head_dim"), py::arg("x"));
+  m.def("elementwise", elementwise_arrays, py::arg("device"), py::arg("op"), py::arg("x"), py::arg("number"));
+  m.def("softmax", softmax_arrays, py::arg("device"), py::arg("x"));
+  m.def("argmax", argmax_arrays, py::arg("device"), py::arg("x"));
+}
+
+} // namespace nextoken::cuda

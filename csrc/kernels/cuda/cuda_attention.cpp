@@ -1,0 +1,91 @@
+// Positions, the cache and attention of the kernel set on a card.
+#include <algorithm>
+
+#include "base/errors.h"
+#include "kernels/cuda/card.h"
+#include "kernels/cuda/cuda_kernels.h"
+
+namespace nextoken::cuda {
+namespace {
+
+constexpr int64_t PARTIAL_BYTES = int64_t{64} << 20; // of attention, at once
+
+CacheLayout layout_of(const KvShape& shape, int64_t layer) {
+  if (shape.type == KvType::q8) throw UnsupportedError("a cache of type q8 does not work on a card yet");
+  const int64_t head_bytes = shape.k_bytes() + shape.v_bytes();
+  return {shape.type,      shape.head_dim, divide_up(shape.head_dim, 16) * 16,   shape.k_bytes(),
+          shape.v_bytes(), head_bytes,     layer * shape.n_kv_heads * head_bytes};
+}
+
+} // namespace
+
+void CudaKernels::rope_angles(const Batch& batch, const std::vector<double>& inverse_frequencies, double magnitude,
+                              RopeAngles angles) {
+  if (inverse_frequencies.empty()) return; // heads that do not rotate
+  RopeTable* table = nullptr;
+  for (RopeTable& t : rope_tables_) {
+    if (t.is_of(inverse_frequencies)) table = &t;
+  }
+  if (!table) table = &rope_tables_.emplace_back(inverse_frequencies, magnitude);
+  cos_.clear();
+  sin_.clear();
+  for (const int64_t position : batch.positions) {
+    if (table->claim(position)) table->fill(position);
+    const float* const row = table->row(position);
+    cos_.insert(cos_.end(), row, row + table->half());
+    sin_.insert(sin_.end(), row + table->half(), row + 2 * table->half());
+  }
+  card_.upload(angles.cos.data, cos_.data(), (int64_t)cos_.size() * 4);
+  card_.upload(angles.sin.data, sin_.data(), (int64_t)sin_.size() * 4);
+}
+
+void CudaKernels::rope(const Batch&, RopePairs pairs, const RopeAngles& angles, int64_t head_dim, Rows<float> heads) {
+  if (angles.cos.cols == 0) return;
+  cuda::rope(card_,
+             {pairs, angles.cos.data, angles.sin.data, angles.cos.stride, angles.cos.cols, heads.cols / head_dim,
+              head_dim, heads.data, heads.stride},
+             heads.rows);
+}
+
+void CudaKernels::store(const Batch& batch, int64_t layer, Rows<const float> k, Rows<const float> v) {
+  if (batch.pieces.empty()) return;
+  const KvShape& shape = batch.pieces[0].cache->shape();
+  kv_write(card_, {layout_of(shape, layer), told_places_.as<RowPlace>(), k.data, v.data, k.stride, v.stride}, k.rows,
+           shape.n_kv_heads);
+}
+
+void CudaKernels::attention(const Batch& batch, int64_t layer, const AttentionSpec& spec, Rows<const float> q,
+                            const Linear& next, Hidden& a) {
+  const Forms to = forms(a, q.rows, spec.n_heads * spec.head_dim, next);
+  if (batch.pieces.empty()) return;
+  const int64_t group = spec.n_heads / spec.n_kv_heads;
+  tell_tiles(batch, group);
+  int64_t n_segments = 1;
+  for (const BatchPiece& piece : batch.pieces) {
+    n_segments = std::max(n_segments, divide_up(piece.first_position + piece.n_tokens, ATTENTION_SEGMENT));
+  }
+  const CacheLayout cache = layout_of(batch.pieces[0].cache->shape(), layer);
+  // As many rows at once as the partial results have room for.
+  const int64_t row_results = spec.n_heads * n_segments, row_bytes = row_results * (cache.width + 2) * 4;
+  const int64_t rows_at_once = std::max<int64_t>(TILE_ROWS, PARTIAL_BYTES / row_bytes);
+  for (size_t begin = 0; begin < tiles_.size();) {
+    const int64_t first_row = tiles_[begin].row;
+    size_t end = begin;
+    while (end < tiles_.size() && tiles_[end].row + tiles_[end].n_tokens - first_row <= rows_at_once) ++end;
+    const int64_t rows = tiles_[end - 1].row + tiles_[end - 1].n_tokens - first_row, results = rows * row_results;
+    if (partials_.size() < rows * row_bytes) partials_ = Buffer(&card_, rows * row_bytes, "attention partials");
+    float* const out = partials_.as<float>();
+    float* const most = out + results * cache.width;
+    const Partials partials{most, most + results, out, n_segments, first_row};
+    cuda::attention(card_,
+                    {cache, told_blocks_.as<uint8_t*>(), told_tiles_.as<AttentionTile>() + begin, q.data, q.stride,
+                     spec.n_heads, group, spec.window, spec.scale, spec.soft_cap,
+                     spec.slopes ? weights(spec.slopes, spec.n_heads) : nullptr, partials},
+                    (int64_t)(end - begin), spec.n_kv_heads);
+    merge(card_, {partials, spec.n_heads, spec.head_dim, cache.width, to.x + first_row * to.max_k, to.max_k}, rows);
+    begin = end;
+  }
+  convert(card_, {ConvertKernel::Of::rows, Gate::silu, to.x, nullptr, to.max_k, to}, q.rows);
+}
+
+} // namespace nextoken::cuda

@@ -1,0 +1,84 @@
+// The kernel set on a card. Nothing here waits for it but finish(), and the copies of what the processor reads.
+#pragma once
+#include <map>
+#include <vector>
+
+#include "base/buffer.h"
+#include "kernels/cuda/ops.h"
+#include "kernels/kernels.h"
+#include "kernels/rope_table.h"
+
+namespace nextoken::cuda {
+
+class CudaKernels : public Kernels {
+ public:
+  explicit CudaKernels(Card& card);
+
+  const char* isa() const override { return "cuda"; }
+  void finish() override;
+  void embed(const Matrix& table, const Batch& batch, float scale, Rows<float> x) override;
+  void add_positions(const Matrix& table, const Batch& batch, Rows<float> room, Rows<float> x) override;
+  void norm(const Batch& batch, Rows<const float> x, const Norm& norm, const Linear& next, Hidden& h) override;
+  void matmul(const Batch& batch, const Hidden& h, const Linear& w, Rows<float> y) override;
+  void head_norm(const Batch& batch, Rows<float> heads, int64_t head_dim, const Norm& norm) override;
+  void add_bias(const Batch& batch, const std::vector<float>& bias, Rows<float> y) override;
+  void clamp(const Batch& batch, float limit, Rows<float> y) override;
+  void scale(const Batch& batch, float factor, Rows<float> y) override;
+  void rope_angles(const Batch& batch, const std::vector<double>& inverse_frequencies, double magnitude,
+                   RopeAngles angles) override;
+  void rope(const Batch& batch, RopePairs pairs, const RopeAngles& angles, int64_t head_dim,
+            Rows<float> heads) override;
+  void store(const Batch& batch, int64_t layer, Rows<const float> k, Rows<const float> v) override;
+  void attention(const Batch& batch, int64_t layer, const AttentionSpec& spec, Rows<const float> q, const Linear& next,
+                 Hidden& a) override;
+  void gated_activation(const Batch& batch, Gate gate, Rows<const float> gate_up, const Linear& next,
+                        Hidden& f) override;
+  void activation(const Batch& batch, Gate gate, Rows<const float> up, const Linear& next, Hidden& f) override;
+  void add_residual(const Batch& batch, Rows<float> y, const Norm& norm, Rows<float> x) override;
+  void soft_cap(const Batch& batch, float cap, Rows<float> x) override;
+
+  // Mixtures of experts are refused when a model is loaded.
+  void route(const Batch& batch, int64_t n_used, bool normalized, Rows<float> scores, Routes& routes) override;
+  void experts(const Batch& batch, const Routes& routes, const std::vector<Expert>& experts, Gate gate, const Hidden& h,
+               ExpertRoom& room, Rows<float> y) override;
+  void add_gated(const Batch& batch, Rows<const float> score, Rows<float> part, Rows<float> y) override;
+
+ private:
+  /// What the processor tells the card before a pass: grows, and is filled anew.
+  struct Told {
+    Buffer memory;
+    template <class T>
+    T* as() const {
+      return memory.as<T>();
+    }
+  };
+  template <class T>
+  void tell(Told& told, const std::vector<T>& values);
+  void tell_places(const Batch& batch);
+  void tell_tiles(const Batch& batch, int64_t group);
+
+  /// The model's own floats on the card: uploaded the first time, null if there are none.
+  const float* weights(const std::vector<float>& values) { return weights(values.data(), (int64_t)values.size()); }
+  const float* weights(const float* values, int64_t n);
+  NormKernel::Args norm_args(const Norm& norm, Rows<const float> x, int64_t head_dim);
+  /// Rows of k columns in `h`, in the forms that `next` multiplies with.
+  Forms forms(Hidden& h, int64_t rows, int64_t k, const Linear& next);
+  void elementwise(ElementwiseKernel::Op op, float number, Rows<float> x);
+
+  Card& card_;
+  Buffer failed_; // an int: some number was not finite
+  std::map<const float*, Buffer> weights_;
+  std::vector<RopeTable> rope_tables_;
+  Buffer partials_;
+
+  std::vector<int64_t> ids_, positions_;
+  std::vector<RowPlace> places_;
+  std::vector<uint8_t*> block_table_;
+  std::vector<int64_t> first_block_; // of each piece in the block table
+  std::vector<AttentionTile> tiles_;
+  std::vector<float> cos_, sin_;
+  int64_t tiles_group_ = 0; // the tiles of this pass are of so many query heads; 0: not told yet
+  Told told_ids_, told_positions_, told_places_, told_blocks_, told_tiles_;
+};
+
+} // namespace nextoken::cuda

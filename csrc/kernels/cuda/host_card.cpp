@@ -1,0 +1,65 @@
+#include "kernels/cuda/host_card.h"
+
+#include <sys/mman.h>
+
+#include <cstring>
+#include <new>
+
+#include "kernels/cuda/cuda_kernels.h"
+
+namespace nextoken::cuda {
+namespace {
+
+constexpr int64_t PAGE = 4096;
+
+} // namespace
+
+Card::Card(int64_t total_bytes, bool backwards) : total_(divide_up(total_bytes, PAGE) * PAGE), backwards_(backwards) {
+  void* const p = mmap(nullptr, (size_t)total_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (p == MAP_FAILED) throw std::bad_alloc();
+  memory_ = static_cast<char*>(p);
+}
+
+Card::~Card() { munmap(memory_, (size_t)total_); }
+
+void Card::protect(bool open) {
+  if (mprotect(memory_, (size_t)highest_, open ? PROT_READ | PROT_WRITE : PROT_NONE) != 0) throw std::bad_alloc();
+}
+
+void* Card::allocate(int64_t bytes) {
+  // The first gap that is large enough. Pages are whole: nothing of an earlier owner is left in them.
+  const int64_t size = divide_up(bytes, PAGE) * PAGE;
+  int64_t place = 0;
+  for (const auto& [taken, length] : taken_) {
+    if (taken - place >= size) break;
+    place = taken + length;
+  }
+  if (size > total_ - place) return nullptr;
+  taken_[place] = size;
+  if (place + size > highest_) highest_ = place + size;
+  return memory_ + place;
+}
+
+void Card::release(void* p) {
+  const auto found = taken_.find(static_cast<char*>(p) - memory_);
+  madvise(p, (size_t)found->second, MADV_DONTNEED); // reads as zeros from now on
+  taken_.erase(found);
+}
+
+int64_t Card::free_bytes() const {
+  int64_t free = total_;
+  for (const auto& range : taken_) free -= range.second;
+  return free;
+}
+
+void Card::copy(void* to, const void* from, int64_t bytes) {
+  const Open open(*this);
+  std::memcpy(to, from, (size_t)bytes);
+}
+void Card::upload(void* to, const void* from, int64_t bytes) { copy(to, from, bytes); }
+void Card::download(void* to, const void* from, int64_t bytes) { copy(to, from, bytes); }
+
+bool Card::multiplies(WeightType type) const { return cuda::multiplies(type); }
+std::unique_ptr<Kernels> Card::make_kernels() { return std::make_unique<CudaKernels>(*this); }
+
+} // namespace nextoken::cuda

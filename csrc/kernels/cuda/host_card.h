@@ -1,0 +1,55 @@
+// A card that is none: its memory is the processor's, closed to everybody but kernels and copies, and its kernels are
+// walked through by one thread. What would read a card's memory by mistake is stopped by the system.
+#pragma once
+#include <map>
+#include <string>
+
+#include "kernels/cuda/host_block.h"
+#include "kernels/device.h"
+
+namespace nextoken::cuda {
+
+class Card : public Device {
+ public:
+  /// `backwards`: blocks, and threads within each phase, run in the opposite order.
+  Card(int64_t total_bytes, bool backwards);
+  ~Card() override;
+
+  void* allocate(int64_t bytes) override;
+  void release(void* p) override;
+  void copy(void* to, const void* from, int64_t bytes) override;
+  void upload(void* to, const void* from, int64_t bytes) override;
+  void download(void* to, const void* from, int64_t bytes) override;
+  int64_t total_bytes() const override { return total_; }
+  int64_t free_bytes() const override;
+  std::string name() const override { return "the host launcher"; }
+  bool multiplies(WeightType type) const override;
+  std::unique_ptr<Kernels> make_kernels() override;
+
+  /// Throws if something failed on the way here; nothing does.
+  void check() {}
+
+  template <class Kernel>
+  void launch(Grid grid, int threads, int64_t shared_bytes, const typename Kernel::Args& args) {
+    if (grid.x * grid.y * grid.z == 0) return;
+    const Open open(*this);
+    run_on_host<Kernel>(grid, threads, shared_bytes, backwards_, args);
+  }
+
+ private:
+  /// While one of them lives, the memory can be reached.
+  struct Open {
+    explicit Open(Card& card) : card(card) { card.protect(true); }
+    ~Open() { card.protect(false); }
+    Card& card;
+  };
+  void protect(bool open);
+
+  const int64_t total_;
+  const bool backwards_;
+  char* memory_;
+  int64_t highest_ = 0;              // bytes that were ever in use
+  std::map<int64_t, int64_t> taken_; // sizes by place
+};
+
+} // namespace nextoken::cuda

@@ -1,0 +1,91 @@
+"""Where a model runs: the CPU, or an NVIDIA card if this build has its kernels and the machine has one."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from nextoken.errors import DeviceUnavailableError, UnsupportedModelError
+
+DEVICES = ("cpu", "cuda", "auto")
+INDEX = 0  # of the card; CUDA_VISIBLE_DEVICES chooses another
+
+log = logging.getLogger("nextoken")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class CardInfo:
+    """A card, and its memory in bytes."""
+
+    name: str
+    compute_capability: tuple[int, int]
+    total_bytes: int
+    free_bytes: int
+
+
+def extension() -> Any:
+    """The module with the kernels for cards. Raises DeviceUnavailableError if this build has none."""
+    try:
+        return importlib.import_module("nextoken._cuda")
+    except ModuleNotFoundError:
+        raise DeviceUnavailableError(
+            "this build of nextoken has no CUDA kernels. To get them, with nvcc 12 or newer: "
+            "pip install . --config-settings=cmake.define.NEXTOKEN_CUDA=ON in nextoken's source"
+        ) from None
+    except ImportError as error:
+        raise DeviceUnavailableError(f"the CUDA kernels of this build do not load: {error}") from error
+
+
+def card_info() -> CardInfo:
+    """The card that device="cuda" uses. Raises DeviceUnavailableError if there is none."""
+    module = extension()
+    try:
+        n = module.count()
+    except RuntimeError as error:
+        raise DeviceUnavailableError(
+            f"no NVIDIA driver that works here: {error}. Install or update the driver; `nvidia-smi` lists cards then"
+        ) from error
+    if n == 0:
+        raise DeviceUnavailableError(
+            "the NVIDIA driver sees no card: `nvidia-smi` lists what it sees, and CUDA_VISIBLE_DEVICES may hide it"
+        )
+    try:
+        info: dict[str, Any] = module.info(INDEX)
+    except RuntimeError as error:
+        raise DeviceUnavailableError(f"card {INDEX} can not be used: {error}") from error
+    return CardInfo(info["name"], info["compute_capability"], info["total_bytes"], info["free_bytes"])
+
+
+def open_card() -> Any:
+    """The card as Model.load takes it. Raises DeviceUnavailableError if there is none."""
+    card_info()
+    return extension().open(INDEX)
+
+
+def why_not() -> str | None:
+    """Why device="cuda" would not work here, or None if it would."""
+    try:
+        card_info()
+    except DeviceUnavailableError as error:
+        return str(error)
+    return None
+
+
+def load_on(device: str, kv_dtype: str, load: Callable[[Any], T]) -> T:
+    """`load(card)`, or `load(None)` on the CPU: also for "auto" where no card runs this model, and the log says why."""
+    if device == "cpu":
+        return load(None)
+    try:
+        card = open_card()
+        if kv_dtype == "q8":
+            raise UnsupportedModelError('kv_dtype="q8" does not work on a card yet: choose "f16" or "f32"')
+        return load(card)
+    except (DeviceUnavailableError, UnsupportedModelError, MemoryError) as error:
+        if device == "cuda":
+            raise
+        log.info("the CPU runs this model: %s", error)
+    return load(None)

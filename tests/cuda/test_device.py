@@ -1,0 +1,64 @@
+"""device="cuda" and "auto" on machines without a card: what is missing, and how to get it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from nextoken import LLM, device
+from nextoken.errors import DeviceUnavailableError
+from tests.families.tiny import FAMILIES, write
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return write(tmp_path / "m.gguf", FAMILIES["llama"], "Q8_0")
+
+
+def without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> Any:
+        raise ModuleNotFoundError(name)
+
+    monkeypatch.setattr(device.importlib, "import_module", absent)
+
+
+def with_driver(monkeypatch: pytest.MonkeyPatch, count: Any) -> None:
+    monkeypatch.setattr(device.importlib, "import_module", lambda name: SimpleNamespace(count=count))
+
+
+def test_a_build_without_kernels_says_how_to_get_them(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_kernels(monkeypatch)
+    with pytest.raises(DeviceUnavailableError, match="NEXTOKEN_CUDA=ON"):
+        LLM(path, device="cuda")
+
+
+def test_a_missing_driver_is_told_in_its_words(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def count() -> int:
+        raise RuntimeError("CUDA driver version is insufficient for CUDA runtime version")
+
+    with_driver(monkeypatch, count)
+    with pytest.raises(DeviceUnavailableError, match=r"driver version is insufficient.*nvidia-smi"):
+        LLM(path, device="cuda")
+
+
+def test_a_driver_that_sees_no_card_is_an_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_driver(monkeypatch, lambda: 0)
+    with pytest.raises(DeviceUnavailableError, match="CUDA_VISIBLE_DEVICES"):
+        LLM(path, device="cuda")
+
+
+def test_auto_takes_the_cpu_and_logs_why(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    without_kernels(monkeypatch)
+    with caplog.at_level("INFO", "nextoken"), LLM(path, device="auto") as llm:
+        assert llm.device == "cpu"
+    assert "no CUDA kernels" in caplog.text
+
+
+def test_another_device_is_a_value_error(path: Path) -> None:
+    with pytest.raises(ValueError, match="'cpu', 'cuda', 'auto'"):
+        LLM(path, device="tpu")
