@@ -128,7 +128,8 @@ std::unique_ptr<Model> make_model(const char* path, int n_threads) {
     file.q8_0(layer + "down", FFN, HIDDEN);
   }
   file.out.close();
-  return load_model(spec, file.sources, {path}, {}, n_threads, nullptr, true, nullptr, [](int64_t, int64_t) {});
+  return load_model(spec, file.sources, {path}, {}, n_threads, nullptr, nullptr, true, nullptr,
+                    [](int64_t, int64_t) {});
 }
 
 /// Decodes past two segments of attention; returns the number of steps that allocated without need.
