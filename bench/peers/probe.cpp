@@ -195,6 +195,19 @@ KERNEL("avx512f") void fma16(int) {
 #pragma GCC unroll 10
   for (int c = 0; c < CHAINS; ++c) sink += (uint64_t)_mm512_cvtss_f32(sums[c]);
 }
+
+KERNEL("avx512bf16,avx512f") void dpbf16(int) {
+  __m512 sums[CHAINS] = {};
+  const __m512bh a = (__m512bh)_mm512_set1_epi32(0x3f003f00), b = a;
+  for (int64_t i = 0; i < ROUNDS; ++i)
+#pragma GCC unroll 10
+    for (int c = 0; c < CHAINS; ++c) {
+      sums[c] = _mm512_dpbf16_ps(sums[c], a, b);
+      FENCE(sums[c]);
+    }
+#pragma GCC unroll 10
+  for (int c = 0; c < CHAINS; ++c) sink += (uint64_t)_mm512_cvtss_f32(sums[c]);
+}
 #endif
 
 double giga_per_second(void (*kernel)(int), double operations) {
@@ -211,7 +224,7 @@ int main(int argc, char** argv) {
   const Reading reading(std::atoll(argv[2]));
   std::printf("{\"read\": %.2f", reading.gigabytes_per_second(0.3));
 #if defined(__x86_64__)
-  std::string int8, floats;
+  std::string int8, floats, bf16;
   const auto add = [](std::string& list, const char* isa, double rate) {
     list += (list.empty() ? "\"" : ", \"") + std::string(isa) + "\": " + std::to_string(rate);
   };
@@ -222,6 +235,7 @@ int main(int argc, char** argv) {
   }
   if (__builtin_cpu_supports("avx512vnni")) add(int8, "avx512", giga_per_second(dpbusd, sums * 64));
   if (__builtin_cpu_supports("avx512f")) add(floats, "avx512", giga_per_second(fma16, sums * 16));
+  if (__builtin_cpu_supports("avx512bf16")) add(bf16, "avx512bf16", giga_per_second(dpbf16, sums * 32));
 #ifdef HAS_NEW_ISAS
   unsigned a, b, c, d;
   asm volatile("cpuid" : "=a"(a), "=b"(b), "=c"(c), "=d"(d) : "a"(7), "c"(1));
@@ -231,7 +245,7 @@ int main(int argc, char** argv) {
   if ((d >> 25 & 1) && syscall(SYS_arch_prctl, REQUEST_TILES, TILE_DATA) == 0)
     add(int8, "amx", giga_per_second(tiles, (double)(ROUNDS / 16) * 4 * 16 * 16 * 64));
 #endif
-  std::printf(", \"int8\": {%s}, \"float\": {%s}", int8.c_str(), floats.c_str());
+  std::printf(", \"int8\": {%s}, \"float\": {%s}, \"bf16\": {%s}", int8.c_str(), floats.c_str(), bf16.c_str());
 #endif
   std::printf("}\n"), std::fflush(stdout);
   // The speed of reading changes with what others do: asked for again beside each sample.

@@ -9,7 +9,7 @@ from typing import Any
 from nextoken.checkpoints.gguf import open_gguf
 
 RAGGED_STEP = 32  # as in the workers: the i-th of n sequences starts after 32 * (i + 1) ids
-FLOATS = ("F32", "F16", "BF16")
+FLOATS = {"F32": "float", "F16": "float", "BF16": "bf16"}
 
 
 @dataclass(frozen=True)
@@ -77,13 +77,15 @@ class Facts:
     kv_heads: int
     head_dim: int
     windows: tuple[int | None, ...]  # a layer's sliding window
+    body_bf16: int = 0
+    head_bf16: int = 0
 
     @classmethod
     def of(cls, path: Path) -> Facts:
         with open_gguf(path) as file:
             tied = "output.weight" not in file.tensors
             head = "token_embd.weight" if tied else "output.weight"
-            macs = {"body_int8": 0, "body_float": 0, "head_int8": 0, "head_float": 0}
+            macs = {f"{part}_{kind}": 0 for part in ("body", "head") for kind in ("int8", "float", "bf16")}
             weight_bytes = 0
             for name, tensor in file.tensors.items():
                 if name == "token_embd.weight" and not tied:
@@ -91,7 +93,7 @@ class Facts:
                 weight_bytes += tensor.nbytes
                 if len(tensor.shape) == 2:
                     part = "head" if name == head else "body"
-                    macs[f"{part}_{'float' if tensor.type_name in FLOATS else 'int8'}"] += tensor.n_elements
+                    macs[f"{part}_{FLOATS.get(tensor.type_name, 'int8')}"] += tensor.n_elements
 
             def number(name: str, default: int | None = None) -> int:
                 return int(file.metadata.get(f"{file.architecture}.{name}", default))
@@ -132,6 +134,8 @@ def least_seconds(row: Row, facts: Facts, limits: dict[str, Any]) -> float:
     floats = (
         facts.body_float * row.new_tokens + facts.head_float * rows + keys * facts.heads * facts.head_dim * 2
     )
+    bf16 = facts.body_bf16 * row.new_tokens + facts.head_bf16 * rows
     reading = (facts.weight_bytes * passes + kv_bytes) / (limits["read"] * 1e9)
     int8_rate, float_rate = max(limits["int8"].values()), max(limits["float"].values())
-    return float(max(reading, int8 / (int8_rate * 1e9) + floats / (float_rate * 1e9)))
+    bf16_rate = max(limits.get("bf16", {}).values(), default=float_rate)
+    return float(max(reading, (int8 / int8_rate + floats / float_rate + bf16 / bf16_rate) / 1e9))

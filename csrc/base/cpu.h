@@ -4,9 +4,10 @@
 namespace nextoken {
 
 struct CpuFeatures {
-  bool avx2;    // with FMA and F16C
-  bool avx512;  // F, BW, VL, DQ and VNNI, and what avx2 says
-  bool dotprod; // of ARMv8.2
+  bool avx2;       // with FMA and F16C
+  bool avx512;     // F, BW, VL, DQ and VNNI, and what avx2 says
+  bool avx512bf16; // what avx512 says, and BF16
+  bool dotprod;    // of ARMv8.2
 };
 
 /// Detected once: the instructions exist and the operating system saves the registers they use.

@@ -22,7 +22,7 @@ py::dict to_dict(const PassTotals& totals) {
     const OpTotals& t = totals.ops[i];
     if (t.calls == 0) continue;
     ops.append(py::make_tuple(op_name((Op)i), t.calls, (double)t.ns * 1e-9, (double)t.waiting_ns * 1e-9, t.bytes,
-                              t.int8_macs, t.float_macs));
+                              t.int8_macs, t.float_macs, t.bf16_macs));
   }
   py::dict result;
   result["passes"] = totals.passes;
@@ -43,21 +43,22 @@ py::tuple limits(int n_threads, const std::optional<std::string>& isa) {
     ThreadPool pool(n_threads);
     l = measure_limits(pool, kernels, poll);
   }
-  return py::make_tuple(l.read_bytes_per_s, l.int8_macs_per_s, l.float_macs_per_s);
+  return py::make_tuple(l.read_bytes_per_s, l.int8_macs_per_s, l.float_macs_per_s, l.bf16_macs_per_s);
 }
 
 } // namespace
 
 void bind_profile(py::module_& m) {
   const char* about =
-      "{'passes', 'rows', 'ops': [(name, calls, seconds, waiting seconds, bytes, int8 macs, float macs)]}";
+      "{'passes', 'rows', 'ops': [(name, calls, seconds, waiting seconds, bytes, int8 macs, float macs, bf16 macs)]}";
   py::class_<Profile>(m, "Profile", "Where the time of the passes goes that it is given to.")
       .def(py::init<>())
       .def(
           "prefill", [](const Profile& p) { return to_dict(p.prefill()); }, about)
       .def("decode", [](const Profile& p) { return to_dict(p.decode()); }, about);
   m.def("machine_limits", &limits, py::arg("n_threads"), py::arg("isa") = py::none(),
-        "Bytes read, int8 and float multiply-adds a second that so many threads reach at best. Takes half a second.");
+        "Bytes read, int8, float and bf16 multiply-adds a second that so many threads reach at best. Takes half a "
+        "second.");
 }
 
 } // namespace nextoken::bindings

@@ -45,6 +45,9 @@ constexpr int64_t TABLE_SCALE = 0, TABLE_VALUES = 32, TABLE_FACTOR = 48, TABLE_S
 constexpr int64_t table_codes(int sub_blocks) { return TABLE_SCALES + sub_blocks * 16; }
 constexpr int64_t table_block(int sub_blocks) { return table_codes(sub_blocks) + 32 * LINE; }
 
-// Float types: f32 and f16 are [k][16 rows], bf16 [k / 2][16 rows][2], an odd k filled up with zero.
+// Float types: f32 and f16 are [k][16 rows]. bf16: per four k two lines of words, [16 rows], k above k + 2 and k + 1
+// above k + 3 (what vdpbf16ps adds to a chain is the product of the upper halves, then that of the lower ones); the
+// last four are filled up with zeros.
+static constexpr int64_t bf16_element(int64_t k) { return (k / 4 * 2 + k % 2) * LINE + (k % 4 < 2 ? 2 : 0); }
 
 } // namespace nextoken::layout

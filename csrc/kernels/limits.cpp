@@ -34,6 +34,7 @@ constexpr int TRIES = 5;
 constexpr int64_t CHAINS = 12;
 void int8_avx512(int64_t turns) { TURNS(TWELVE_CHAINS("vpdpbusd", "zmm")); }
 void float_avx512(int64_t turns) { TURNS(TWELVE_CHAINS("vfmadd231ps", "zmm")); }
+void bf16_avx512(int64_t turns) { TURNS(TWELVE_CHAINS("vdpbf16ps", "zmm")); }
 void float_avx2(int64_t turns) { TURNS(TWELVE_CHAINS("vfmadd231ps", "ymm")); }
 void int8_avx2(int64_t turns) {
   TURNS(MADDUBS("2", "8") MADDUBS("3", "9") MADDUBS("4", "10") MADDUBS("5", "11") MADDUBS("6", "12") MADDUBS("7", "13")
@@ -63,10 +64,14 @@ struct Peak {
 
 struct Peaks {
   Peak int8, floats;
+  Peak bf16 = {}; // none: as floats
 };
 
 Peaks peaks_of(const char* isa) {
 #if defined(__x86_64__)
+  if (std::strcmp(isa, "avx512bf16") == 0) {
+    return {{int8_avx512, CHAINS * 64}, {float_avx512, CHAINS * 16}, {bf16_avx512, CHAINS * 32}};
+  }
   if (std::strncmp(isa, "avx512", 6) == 0 || std::strcmp(isa, "amx") == 0) {
     return {{int8_avx512, CHAINS * 64}, {float_avx512, CHAINS * 16}};
   }
@@ -112,8 +117,9 @@ MachineLimits measure_limits(ThreadPool& pool, const KernelTable& kernels, Poll&
   const double seconds =
       best_seconds(pool, poll, [&](int thread) { read(memory.as<uint64_t>() + thread * share, share); });
   const Peaks peaks = peaks_of(kernels.name);
-  return {(double)(share * 8 * pool.size()) / seconds, macs_per_s(pool, poll, peaks.int8),
-          macs_per_s(pool, poll, peaks.floats)};
+  const double floats = macs_per_s(pool, poll, peaks.floats);
+  return {(double)(share * 8 * pool.size()) / seconds, macs_per_s(pool, poll, peaks.int8), floats,
+          peaks.bf16.run ? macs_per_s(pool, poll, peaks.bf16) : floats};
 }
 
 } // namespace nextoken

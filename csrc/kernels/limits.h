@@ -10,6 +10,7 @@ struct MachineLimits {
   double read_bytes_per_s; // from memory, past every cache
   double int8_macs_per_s;  // multiply-adds of the instruction the int8 kernels of this set use, from registers
   double float_macs_per_s;
+  double bf16_macs_per_s; // where the set multiplies them as floats, the same
 };
 
 /// Best of a few tries on all threads of the pool, `poll` asked between them; takes half a second and 256 MiB.

@@ -30,10 +30,10 @@ Prepared prepare(const KernelTable& kernels, ActivationForm form, Rows<const flo
       a.x_stride = x.stride;
       return p;
     case ActivationForm::bf16:
-      p.x = Buffer(x.rows * x.cols * 4, what);
-      for (int64_t t = 0; t < x.rows; ++t) kernels.round_bf16(x[t], x.cols, p.x.as<float>() + t * x.cols);
+      a.x_stride = (x.cols + 3) / 4 * 4;
+      p.x = Buffer(x.rows * a.x_stride * 4, what);
+      for (int64_t t = 0; t < x.rows; ++t) kernels.round_bf16(x[t], x.cols, p.x.as<float>() + t * a.x_stride);
       a.x = p.x.as<float>();
-      a.x_stride = x.cols;
       return p;
     case ActivationForm::q32:
     case ActivationForm::q256:

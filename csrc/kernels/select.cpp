@@ -16,10 +16,24 @@ struct Candidate {
   const char* needs;
 };
 
+#if defined(__x86_64__)
+KernelTable with_bf16(KernelTable table) {
+  const KernelTable& changes = cpu::avx512bf16::changes;
+  table.name = changes.name;
+  table.matmul = changes.matmul;
+  table.round_bf16 = changes.round_bf16;
+  return table;
+}
+#endif
+
 // Best first.
 const std::vector<Candidate>& candidates() {
+#if defined(__x86_64__)
+  static const KernelTable avx512bf16 = with_bf16(cpu::avx512::table);
+#endif
   static const std::vector<Candidate> all = {
 #if defined(__x86_64__)
+      {&avx512bf16, cpu_features().avx512bf16, "AVX-512 F, BW, VL, DQ, VNNI and BF16"},
       {&cpu::avx512::table, cpu_features().avx512, "AVX-512 F, BW, VL, DQ and VNNI"},
       {&cpu::avx2::table, cpu_features().avx2, "AVX2, FMA and F16C"},
 #elif defined(__aarch64__)

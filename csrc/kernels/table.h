@@ -8,7 +8,7 @@
 namespace nextoken {
 
 struct KernelTable {
-  const char* name; // "scalar", "avx2", "avx512", "neon", "dotprod"
+  const char* name; // "scalar", "avx2", "avx512", "avx512bf16", "neon", "dotprod"
 
   void (*matmul)(const MatmulArgs& args);
   /// Row `row` of a packed matrix as floats: embedding look-up. out [k]
@@ -18,7 +18,8 @@ struct KernelTable {
   bool (*quantize_q32)(const float* x, int64_t k, int8_t* codes, float* scale, float* scaled_sum, int32_t* sum);
   /// The same in blocks of 256 with a sum per 16 (k a multiple of 256).
   bool (*quantize_q256)(const float* x, int64_t k, int8_t* codes, float* scale, int32_t* sum);
-  /// Rounded to bf16 (nearest even), stored as float.
+  /// Rounded to bf16 (nearest even), as the matmul of this table reads them: floats, or of avx512bf16 two words for
+  /// each four k, k above k + 2 and k + 1 above k + 3. y has room for k floats, rounded up to a multiple of 4.
   void (*round_bf16)(const float* x, int64_t k, float* y);
 
   /// y = x / sqrt(mean(x^2) + eps) * weight; weight may be null (all ones); y may be x. False if the mean is no finite
@@ -73,6 +74,9 @@ extern const KernelTable table;
 }
 namespace avx512 {
 extern const KernelTable table;
+}
+namespace avx512bf16 {
+extern const KernelTable changes; // what differs from avx512: name, matmul, round_bf16
 }
 namespace neon {
 extern const KernelTable table;

@@ -51,7 +51,7 @@ static constexpr int64_t ATTENTION_SEGMENT = 256; // keys summed before partial 
 static constexpr int64_t MOST_Q8_HEAD_DIM = 1024; // sums of a wider head would not fit 32 bits
 
 /// Token rows in one form. Unused members are null. Strides are in elements, from one token to the next.
-///   f32, bf16  x [rows][k] (for bf16 rounded to bf16 and stored as float)
+///   f32, bf16  x [rows][k] (for bf16 as the table's round_bf16 writes it)
 ///   q32        codes [rows][k], scale, scaled_sum (scale * sum of codes), sum [rows][k / 32]
 ///   q256       codes [rows][k], scale [rows][k / 256], sum [rows][k / 16]
 struct Activations {

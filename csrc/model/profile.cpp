@@ -44,6 +44,7 @@ void Profile::Recording::lap(Op op, const OpTotals& work) {
   t.bytes += work.bytes;
   t.int8_macs += work.int8_macs;
   t.float_macs += work.float_macs;
+  t.bf16_macs += work.bf16_macs;
 }
 
 void Profile::Recording::finish(int64_t rows, bool decode) {
@@ -61,6 +62,7 @@ void Profile::Recording::finish(int64_t rows, bool decode) {
     s.bytes += t.bytes;
     s.int8_macs += t.int8_macs;
     s.float_macs += t.float_macs;
+    s.bf16_macs += t.bf16_macs;
   }
 }
 

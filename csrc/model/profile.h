@@ -20,7 +20,7 @@ struct OpTotals {
   int64_t ns = 0;         // on the clock
   int64_t waiting_ns = 0; // of it, what a thread spent without work, on average over the threads
   int64_t bytes = 0;      // of weights, or of keys and values, each counted once a call
-  int64_t int8_macs = 0, float_macs = 0;
+  int64_t int8_macs = 0, float_macs = 0, bf16_macs = 0;
 };
 
 struct PassTotals {

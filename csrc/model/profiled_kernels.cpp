@@ -9,8 +9,10 @@ namespace {
 OpTotals work_of(const Linear& w, int64_t rows) {
   OpTotals work;
   for (const Matrix* m : w.parts) {
-    const bool int8 = m->form == ActivationForm::q32 || m->form == ActivationForm::q256;
-    (int8 ? work.int8_macs : work.float_macs) += rows * m->n_rows * m->k;
+    int64_t OpTotals::* const macs = m->form == ActivationForm::f32    ? &OpTotals::float_macs
+                                     : m->form == ActivationForm::bf16 ? &OpTotals::bf16_macs
+                                                                       : &OpTotals::int8_macs;
+    work.*macs += rows * m->n_rows * m->k;
     work.bytes += m->bytes();
   }
   return work;

@@ -75,10 +75,10 @@ class OpTiming:
     """What one kind of operation took in all passes together.
 
     `seconds` is time on the clock, `waiting_s` what of it a thread spent without work, on average over the threads.
-    `bytes` counts the weights, or the keys and values, that had to be read, once a call. Multiply-adds of int8 and of
-    floats are counted apart, since machines have other limits for each. `name` is one of embed, norm (with the
-    residual sum and quantising), qkv, rope (with writing the cache), attention, attn_out, gate_up, activation, down,
-    head, sampling and rest.
+    `bytes` counts the weights, or the keys and values, that had to be read, once a call. Multiply-adds of int8, of
+    floats and of bf16 are counted apart, since machines have other limits for each. `name` is one of embed, norm (with
+    the residual sum and quantising), qkv, rope (with writing the cache), attention, attn_out, gate_up, activation,
+    down, head, sampling and rest.
     """
 
     name: str
@@ -88,6 +88,11 @@ class OpTiming:
     bytes: int
     int8_macs: int
     float_macs: int
+    bf16_macs: int
+
+    @property
+    def macs(self) -> int:
+        return self.int8_macs + self.float_macs + self.bf16_macs
 
     @property
     def bytes_per_s(self) -> float:
@@ -95,7 +100,7 @@ class OpTiming:
 
     @property
     def macs_per_s(self) -> float:
-        return (self.int8_macs + self.float_macs) / self.seconds if self.seconds else 0.0
+        return self.macs / self.seconds if self.seconds else 0.0
 
 
 def op_timings(totals: dict[str, Any]) -> tuple[OpTiming, ...]:

@@ -88,7 +88,10 @@ class OpenModel:
 
     @property
     def isa(self) -> str:
-        """The instruction set its kernels use: "scalar", "avx2", "avx512", "neon" or "dotprod"; "cuda" on a card."""
+        """The instruction set its kernels use: "scalar", "avx2", "avx512", "avx512bf16", "neon" or "dotprod".
+
+        On a card it is "cuda".
+        """
         return self._engine.model.isa
 
     @property

@@ -39,10 +39,15 @@ class Limits:
     read_bytes_per_s: float
     int8_macs_per_s: float
     float_macs_per_s: float
+    bf16_macs_per_s: float
 
     def least_seconds(self, op: OpTiming) -> float:
         """The time `op` needs at these limits: that of its reading or of its arithmetic, the longer one."""
-        arithmetic = op.int8_macs / self.int8_macs_per_s + op.float_macs / self.float_macs_per_s
+        arithmetic = (
+            op.int8_macs / self.int8_macs_per_s
+            + op.float_macs / self.float_macs_per_s
+            + op.bf16_macs / self.bf16_macs_per_s
+        )
         return max(op.bytes / self.read_bytes_per_s, arithmetic)
 
 
@@ -120,6 +125,7 @@ class ModelProfile:
         for peak, name in (
             (self.limits.int8_macs_per_s, "int8"),
             (self.limits.float_macs_per_s, "float"),
+            (self.limits.bf16_macs_per_s, "bf16"),
         ):
             roof = np.minimum(intensities * self.limits.read_bytes_per_s, peak)
             axes.plot(intensities, roof / 1e9, color="black", linewidth=1)
@@ -131,7 +137,7 @@ class ModelProfile:
             for op in case.ops:
                 if op.name in colors and op.bytes:
                     axes.plot(
-                        (op.int8_macs + op.float_macs) / op.bytes,
+                        op.macs / op.bytes,
                         op.macs_per_s / 1e9,
                         markers.get(case.batch, "*"),
                         color=colors[op.name],

@@ -190,8 +190,6 @@ void rows(const KernelTable& kernels, Record& record) {
     record.add("softmax", y);
     record.add("softmax", largest);
     record.add("argmax", std::vector<int64_t>{kernels.argmax(x.data(), n)});
-    kernels.round_bf16(x.data(), n, y.data());
-    record.add("round_bf16", y);
     const int64_t k = n / 256 * 256;
     std::vector<int8_t> codes((size_t)k);
     Floats scale((size_t)k), scaled_sum((size_t)k);

@@ -33,7 +33,7 @@ __attribute__((noinline)) static void matmul_bf16_by_elements(const MatmulArgs& 
       for (int64_t first = 0; first < a.k; first += 32) {
         float chains[2] = {0.0f, 0.0f}; // over even k, over odd k
         for (int64_t k = first; k < a.k && k < first + 32; ++k) {
-          const uint8_t* code = weights + k / 2 * PANEL_ROWS * 4 + k % 2 * 2;
+          const uint8_t* code = weights + layout::bf16_element(k);
           const uint32_t bits = (uint32_t)code[0] << 16 | (uint32_t)code[1] << 24;
           float w;
           memcpy(&w, &bits, 4);

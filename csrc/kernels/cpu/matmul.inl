@@ -3,13 +3,7 @@
 
 // Tiles, in tokens x columns, are those of the vector types: accumulators and integer sums must fit the registers, and
 // arrays of them live there only if every loop over a tile is unrolled.
-#if defined(__AVX2__) || defined(__aarch64__)
-#define FORCE_INLINE inline __attribute__((always_inline))
-#define UNROLL _Pragma("GCC unroll 16")
-#else
-#define FORCE_INLINE inline
-#define UNROLL
-#endif
+#include "unroll.h"
 
 // One or two tokens leave memory to the hardware's prefetching and are slower with ours; a few are bound by arithmetic,
 // and weights come meanwhile if a line is asked for with every group, not many at once.
@@ -41,16 +35,17 @@ static inline void row_of_codes(Codes codes, int64_t lane, uint8_t* four) {
 #include "matmul_q32.inl"
 #include "matmul_q256_many.inl"
 #include "matmul_q256.inl"
+#include "matmul_float.inl"
 #if defined(__aarch64__)
 #include "bf16_arm.inl"
 #endif
-#include "matmul_float.inl"
+#include "matmul_bf16.inl"
 // clang-format on
 
 #define FOR_EACH_TYPE(ROW)                \
   ROW(f32, TilesFloat<FormatF32>)         \
   ROW(f16, TilesFloat<FormatF16>)         \
-  ROW(bf16, TilesBf16)                    \
+  ROW(bf16, TilesBf16<Bf16AsFloats>)      \
   ROW(q4_0, TilesQ32<FormatQ4<false>>)    \
   ROW(q4_1, TilesQ32<FormatQ4<true>>)     \
   ROW(q5_0, TilesQ32<FormatQ5<false>>)    \
@@ -98,5 +93,3 @@ static void unpack_row(WeightType type, const uint8_t* panels, int64_t panel_byt
 }
 
 #undef FOR_EACH_TYPE
-#undef UNROLL
-#undef FORCE_INLINE

@@ -235,10 +235,10 @@ static inline F32xL zeroL() { return _mm256_setzero_ps(); }
 static inline F32xL allL(float x) { return _mm256_set1_ps(x); }
 static inline F32xL loadL(const float* p) { return _mm256_loadu_ps(p); }
 static inline F32xL loadL_f16(const uint16_t* p) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)p)); }
-static inline F32xL loadL_bf16_even(const uint16_t* p) {
+static inline F32xL loadL_bf16_low(const uint16_t* p) {
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_loadu_si256((const __m256i*)p), 16));
 }
-static inline F32xL loadL_bf16_odd(const uint16_t* p) {
+static inline F32xL loadL_bf16_high(const uint16_t* p) {
   return _mm256_castsi256_ps(
       _mm256_and_si256(_mm256_loadu_si256((const __m256i*)p), _mm256_set1_epi32((int)0xffff0000)));
 }

@@ -144,10 +144,10 @@ static inline F32xL zeroL() { return _mm512_setzero_ps(); }
 static inline F32xL allL(float x) { return _mm512_set1_ps(x); }
 static inline F32xL loadL(const float* p) { return _mm512_loadu_ps(p); }
 static inline F32xL loadL_f16(const uint16_t* p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)p)); }
-static inline F32xL loadL_bf16_even(const uint16_t* p) {
+static inline F32xL loadL_bf16_low(const uint16_t* p) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_loadu_si512(p), 16));
 }
-static inline F32xL loadL_bf16_odd(const uint16_t* p) {
+static inline F32xL loadL_bf16_high(const uint16_t* p) {
   return _mm512_castsi512_ps(_mm512_and_si512(_mm512_loadu_si512(p), _mm512_set1_epi32((int)0xffff0000)));
 }
 static inline F32xL loadL_pow2(const uint8_t* e) {

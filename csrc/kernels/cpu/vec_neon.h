@@ -199,14 +199,14 @@ static inline F32xL allL(float x) { return {vdupq_n_f32(x), vdupq_n_f32(x)}; }
 static inline F32xL zeroL() { return allL(0.0f); }
 static inline F32xL loadL(const float* p) { return {vld1q_f32(p), vld1q_f32(p + 4)}; }
 static inline F32xL loadL_f16(const uint16_t* p) { return {load4_f16(p), load4_f16(p + 4)}; }
-static inline float32x4_t load4_bf16_even(const uint16_t* p) {
+static inline float32x4_t load4_bf16_low(const uint16_t* p) {
   return vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_u16(vld1q_u16(p)), 16));
 }
-static inline float32x4_t load4_bf16_odd(const uint16_t* p) {
+static inline float32x4_t load4_bf16_high(const uint16_t* p) {
   return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_u16(vld1q_u16(p)), vdupq_n_u32(0xffff0000u)));
 }
-static inline F32xL loadL_bf16_even(const uint16_t* p) { return {load4_bf16_even(p), load4_bf16_even(p + 8)}; }
-static inline F32xL loadL_bf16_odd(const uint16_t* p) { return {load4_bf16_odd(p), load4_bf16_odd(p + 8)}; }
+static inline F32xL loadL_bf16_low(const uint16_t* p) { return {load4_bf16_low(p), load4_bf16_low(p + 8)}; }
+static inline F32xL loadL_bf16_high(const uint16_t* p) { return {load4_bf16_high(p), load4_bf16_high(p + 8)}; }
 static inline float32x4_t pow2_4(uint16x4_t e) {
   const uint32x4_t v = vmovl_u16(e), smallest = vandq_u32(vceqzq_u32(v), vdupq_n_u32(1u << 22));
   return vreinterpretq_f32_u32(vorrq_u32(vshlq_n_u32(v, 23), smallest));

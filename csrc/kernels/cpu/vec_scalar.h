@@ -341,7 +341,7 @@ static inline F32xL loadL_f16(const uint16_t* p) {
   return r;
 }
 // The even and odd elements of [row][2] bf16 as floats.
-static inline F32xL loadL_bf16_even(const uint16_t* p) {
+static inline F32xL loadL_bf16_low(const uint16_t* p) {
   F32xL r;
   EACH {
     const uint32_t u = (uint32_t)p[i * 2] << 16;
@@ -349,7 +349,7 @@ static inline F32xL loadL_bf16_even(const uint16_t* p) {
   }
   return r;
 }
-static inline F32xL loadL_bf16_odd(const uint16_t* p) {
+static inline F32xL loadL_bf16_high(const uint16_t* p) {
   F32xL r;
   EACH {
     const uint32_t u = (uint32_t)p[i * 2 + 1] << 16;

@@ -91,7 +91,7 @@ NEXTOKEN_HD int dot4(uint32_t a, uint32_t b, int sum) {
 #endif
 }
 
-// fma and add that flush denormals to zero, in and out, as bf16 matmuls do (kernels/cpu/matmul_float.inl).
+// fma and add that flush denormals to zero, in and out, as bf16 matmuls do (kernels/cpu/matmul_bf16.inl).
 #if !defined(__CUDA_ARCH__)
 inline float flushed(float x) { return (bits_of(x) & 0x7f800000u) ? x : float_of_bits(bits_of(x) & 0x80000000u); }
 #endif

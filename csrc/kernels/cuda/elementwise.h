@@ -146,7 +146,8 @@ struct ReadF16 {
 struct ReadBf16 {
   static NEXTOKEN_HD void read(const uint8_t* panel, int row, int64_t b, int64_t n, float* out) {
     for (int64_t i = 0; i < n; ++i) {
-      const uint8_t* const p = panel + ((b * 32 + i) / 2 * 16 + row) * 4 + i % 2 * 2;
+      const int64_t k = b * 32 + i;
+      const uint8_t* const p = panel + (k / 4 * 2 + k % 2) * layout::LINE + row * 4 + (k % 4 < 2 ? 2 : 0);
       out[i] = float_of_bits((uint32_t)*(const uint16_t*)p << 16);
     }
   }

@@ -826,12 +826,12 @@ class Profile:
     def __init__(self) -> None: ...
     def decode(self) -> dict[typing.Any, typing.Any]:
         """
-        {'passes', 'rows', 'ops': [(name, calls, seconds, waiting seconds, bytes, int8 macs, float macs)]}
+        {'passes', 'rows', 'ops': [(name, calls, seconds, waiting seconds, bytes, int8 macs, float macs, bf16 macs)]}
         """
 
     def prefill(self) -> dict[typing.Any, typing.Any]:
         """
-        {'passes', 'rows', 'ops': [(name, calls, seconds, waiting seconds, bytes, int8 macs, float macs)]}
+        {'passes', 'rows', 'ops': [(name, calls, seconds, waiting seconds, bytes, int8 macs, float macs, bf16 macs)]}
         """
 
 class Model:
@@ -1095,7 +1095,7 @@ def machine_limits(
     n_threads: typing.SupportsInt | typing.SupportsIndex, isa: str | None = None
 ) -> tuple[typing.Any, ...]:
     """
-    Bytes read, int8 and float multiply-adds a second that so many threads reach at best. Takes half a second.
+    Bytes read, int8, float and bf16 multiply-adds a second that so many threads reach at best. Takes half a second.
     """
 
 def predict(
