@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nextoken import LLM
+from nextoken.checkpoints.gguf import open_gguf
 
 TEXTS = Path(__file__).parent.parent / "tests" / "models" / "texts.json"
 TYPES = ("q8_0", "q6_k", "q5_k", "q5_1", "q5_0", "q4_k", "q4_1", "q4_0")
@@ -47,7 +48,9 @@ def divergence(
 def by_llama_cpp(model: Path, kind: str, head: str, folder: Path, program: Path) -> Path:
     path = folder / f"{kind}.gguf"
     options = ["--pure", "--token-embedding-type", head, "--output-tensor-type", head]
-    subprocess.run([str(program), *options, str(model), str(path), kind], check=True, capture_output=True)
+    subprocess.run(
+        [str(program), *options, str(model), str(path), kind.upper()], check=True, capture_output=True
+    )
     return path
 
 
@@ -63,11 +66,13 @@ def main() -> None:
     with LLM(arguments.model) as llm:
         encode = llm.tokenizer.encode
         ids = [encode(text["text"])[: arguments.tokens] for text in json.loads(TEXTS.read_text())]
+    with open_gguf(arguments.model) as checkpoint:
+        row = checkpoint.tensors["token_embd.weight"].shape[0]
     print(f"{arguments.model.name}, {sum(map(len, ids))} tokens\n")
     print("| | KL | of llama.cpp | difference |\n|---|---|---|---|")
     for kind in arguments.types.split(","):
         with tempfile.TemporaryDirectory() as folder:
-            head = kind if kind in ("q8_0", "q6_k") else "q6_k"
+            head = "q8_0" if kind == "q8_0" or row % 256 else "q6_k"
             theirs = by_llama_cpp(arguments.model, kind, head, Path(folder), arguments.llama_quantize)
             kl = [
                 divergence(arguments.model, arguments.model, ids, kind),

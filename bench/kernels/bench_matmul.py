@@ -18,10 +18,11 @@ from collections.abc import Callable
 import numpy as np
 
 from nextoken import kernels
+from nextoken.kernel_arguments import block_of
 
-TYPES = ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "q4_k", "q5_k", "q6_k", "f16", "bf16", "f32"]
+TYPES = ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "iq2_xs", "iq3_s", "iq4_xs",
+         "iq4_nl", "mxfp4", "nvfp4", "f16", "bf16", "f32"]  # fmt: skip
 SMALL = 8  # tokens up to which weights come from memory
-BLOCK = {"q4_k": 256, "q5_k": 256, "q6_k": 256}
 
 
 def seconds(run: Callable[[], object], at_least: float = 0.3) -> tuple[float, float]:
@@ -56,10 +57,12 @@ def main() -> None:
     rows = []
     print(f"isa {args.isa or kernels.isas()[0]}; reading {args.megabytes} MB: "
           f"{read_limit(args.megabytes * 10**6):.1f} GB/s")  # fmt: skip
-    print(f"{'type':5} {'tokens':>6} {'N x K':>13} {'GB/s':>7} {'GMAC/s':>8} {'best':>8}")
+    print(f"{'type':6} {'tokens':>6} {'N x K':>13} {'GB/s':>7} {'GMAC/s':>8} {'best':>8}")
     for weight_type in args.types.split(","):
-        k = 768 if weight_type in BLOCK else 576
-        part = kernels.quantize(rng.standard_normal((64, k)).astype(np.float32), weight_type)
+        block, size = block_of(weight_type)
+        k = 768 if block == 256 else 576
+        # Speed does not depend on values, as long as no scale is denormal.
+        part = np.full(64 * k // block * size, 0x2C, np.uint8)
         for tokens in map(int, args.tokens.split(",")):
             n = args.megabytes * 10**6 // len(part) * 64 if tokens <= SMALL else 1536
             weights = kernels.pack(np.tile(part, n // 64), weight_type, (n, k))
@@ -69,7 +72,7 @@ def main() -> None:
             row = {"type": weight_type, "tokens": tokens, "n": n, "k": k, "gbs": weights.nbytes / median / 1e9,
                    "gmacs": macs / median / 1e9, "gmacs_best": macs / best / 1e9}  # fmt: skip
             rows.append(row)
-            print(f"{weight_type:5} {tokens:6} {f'{n}x{k}':>13} {row['gbs']:7.1f} {row['gmacs']:8.1f}"
+            print(f"{weight_type:6} {tokens:6} {f'{n}x{k}':>13} {row['gbs']:7.1f} {row['gmacs']:8.1f}"
                   f" {row['gmacs_best']:8.1f}")  # fmt: skip
     if args.json:
         with open(args.json, "w") as file:

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from nextoken import LLM, errors, loading
+from nextoken.architectures import plan
 from nextoken.checkpoints.gguf import open_gguf
 from tests.blocks import HALVES
 from tests.gguf_files import TYPES, tiny_gemma3, tiny_llama
@@ -451,3 +452,12 @@ def test_heads_that_do_not_rotate(tmp_path: Path) -> None:
     with LLM(tiny_llama(tmp_path / "m.gguf", n_layers=1, metadata={"llama.rope.dimension_count": 0})) as llm:
         logits = llm([[5, 6, 7], [6, 5, 7]])  # without rotation the order of what went before does not matter
     np.testing.assert_allclose(logits[0][-1], logits[1][-1], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["F32", "Q8_0", "Q2_K", "IQ2_XXS", "NVFP4"])
+def test_what_a_model_takes_in_memory_is_known_from_its_header(tmp_path: Path, kind: str) -> None:
+    path = tiny_llama(tmp_path / "m.gguf", kind)
+    with open_gguf(path) as checkpoint:
+        tensors = plan(checkpoint).tensors.values()
+    with LLM(path) as llm:
+        assert llm.nbytes == sum(t.memory_nbytes for t in tensors if len(t.shape) > 1)
