@@ -31,6 +31,25 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
+
+def _refuse_sub_interpreters() -> None:
+    """Raise ImportError in one (mod_wsgi starts them): loading the native module there would wait for ever."""
+    for name in ("_interpreters", "_xxsubinterpreters"):
+        try:
+            interpreters: Any = importlib.import_module(name)
+            main = interpreters.get_main() == interpreters.get_current()
+        except (ImportError, AttributeError):
+            continue
+        if not main:
+            raise ImportError(
+                "nextoken runs in the main interpreter, not in a sub-interpreter (under mod_wsgi set "
+                "WSGIApplicationGroup %{GLOBAL}, elsewhere use processes)"
+            )
+        return
+
+
+_refuse_sub_interpreters()
+
 # A name is imported when it is first asked for: `import nextoken` itself takes a few milliseconds.
 _HOMES = {
     "LLM": "llm",

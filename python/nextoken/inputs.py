@@ -16,8 +16,12 @@ TokenIds: TypeAlias = "Sequence[int] | npt.NDArray[np.integer[Any]]"
 Prompt: TypeAlias = "str | TokenIds"
 
 
-def check_ids(ids: Any, vocab_size: int, *, n_ctx: int | None = None, what: str = "token ids") -> Ids:
-    """`ids` as int32 (T,), each within the vocabulary; their number is compared with `n_ctx` before they are read.
+def check_ids(
+    ids: Any, vocab_size: int, *, n_ctx: int | None = None, n_held: int = 0, what: str = "token ids"
+) -> Ids:
+    """`ids` as int32 (T,), each within the vocabulary.
+
+    Their number, with the `n_held` that are there already, is compared with `n_ctx` before they are read.
 
     Raises TypeError for what is no sequence of ints (bool, float and str are none), ValueError for an id outside
     0..vocab_size-1, ContextLengthError for more than `n_ctx`.
@@ -29,9 +33,12 @@ def check_ids(ids: Any, vocab_size: int, *, n_ctx: int | None = None, what: str 
             raise ValueError(f"{what} must be one-dimensional, got an array of shape {ids.shape}")
     elif isinstance(ids, (str, bytes, bytearray)) or not isinstance(ids, Sequence):
         raise TypeError(f"{what} must be a list of ints or an integer array, got {type(ids).__name__}")
-    if n_ctx is not None and len(ids) > n_ctx:
+    if n_ctx is not None and n_held + len(ids) > n_ctx:
+        behind = f" behind the {n_held} that the session holds" if n_held else ""
         raise ContextLengthError(
-            f"{len(ids)} {what}, but the context holds {n_ctx}", n_prompt=len(ids), n_ctx=n_ctx
+            f"{len(ids)} {what}{behind}, but the context holds {n_ctx}",
+            n_prompt=n_held + len(ids),
+            n_ctx=n_ctx,
         )
     if len(ids) == 0:
         return np.empty(0, np.int32)

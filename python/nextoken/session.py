@@ -223,7 +223,7 @@ class Session:
 
     def _check_new(self, ids: TokenIds, what: str = "token ids") -> Ids:
         self._engine.check()
-        checked = check_ids(ids, self._engine.vocab_size, n_ctx=self.n_ctx - len(self), what=what)
+        checked = check_ids(ids, self._engine.vocab_size, n_ctx=self.n_ctx, n_held=len(self), what=what)
         if len(checked) == 0:
             raise ValueError(f"no {what} to append")
         return checked

@@ -335,6 +335,20 @@ def test_a_forked_child_is_told_at_once(llm: LLM, answer: tuple[int, ...]) -> No
     assert llm.generate(IDS, max_tokens=6, ignore_eos=True).token_ids == answer
 
 
+def test_a_sub_interpreter_is_told_at_once() -> None:
+    script = """
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
+interpreters.run_string(interpreters.create(), "try: import nextoken\\nexcept ImportError as error: print(error)")
+"""
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
+    if "No module named '_xxsubinterpreters'" in result.stderr:
+        pytest.skip("this Python has no sub-interpreters")
+    assert "not in a sub-interpreter" in result.stdout, result.stderr
+
+
 def test_an_llm_is_not_pickled_or_copied(llm: LLM) -> None:
     for how in (pickle.dumps, copy.copy, copy.deepcopy):
         with pytest.raises(TypeError, match="path"):

@@ -119,8 +119,11 @@ def test_append_to_several_is_all_or_nothing(llm: LLM, own: LLM) -> None:
 def test_a_full_session_takes_no_more(llm: LLM) -> None:
     with llm.session() as s:
         s.append([1] * llm.n_ctx, logits="none")
-        with pytest.raises(ContextLengthError):
+        with pytest.raises(
+            ContextLengthError, match=f"behind the {llm.n_ctx} that the session holds"
+        ) as error:
             s.append([1])
+        assert (error.value.n_prompt, error.value.n_ctx) == (llm.n_ctx + 1, llm.n_ctx)
         assert len(s) == llm.n_ctx
 
 
