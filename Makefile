@@ -23,7 +23,7 @@ CXX_FILES = $(shell find csrc tests/native $(wildcard bench) -name '*.cpp' -o -n
 LINTED := $(wildcard python tests bench scripts)
 
 .DEFAULT_GOAL := help
-.PHONY: help build cuda cuda-all cuda-host test test-cuda test-models compare-transformers bits bench bench-peers bench-check lint format stubs native asan tsan demo docs wheels release-check hashes clean
+.PHONY: help build cuda cuda-all cuda-host test test-cuda bench-cuda test-models compare-transformers bits bench bench-peers bench-check lint format stubs native asan tsan demo docs wheels release-check hashes clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -143,16 +143,26 @@ cuda-host: $(VENV)/build-tools ## compile the CUDA kernels for the processor, wh
 	  -Dpybind11_DIR=$$($(BIN)/python -m pybind11 --cmakedir)
 	cmake --build build/cuda_host --target _cuda_host -j $(JOBS)
 
-# On a machine with a card and no network: the tools come from the system's Python (pybind11, numpy, pytest, hypothesis).
-# The package is taken from a folder of its own, build/card.
+# On a machine with a card and no network: PYTHON has pybind11 and numpy, and the package is built into build/card.
+ON_CARD = PYTHONPATH=build/card/site:. $(PYTHON)
 card_build = cmake -S . -B build/card -DNEXTOKEN_CUDA=ON -DNEXTOKEN_CUDA_HOST=ON -DCMAKE_CUDA_ARCHITECTURES=native \
   -DPython_EXECUTABLE=$$(command -v $(PYTHON)) -Dpybind11_DIR=$$($(PYTHON) -m pybind11 --cmakedir) \
   && cmake --build build/card -j $(JOBS) && rm -rf build/card/site && mkdir -p build/card/site \
   && cp -R python/nextoken build/card/site/ && cmake --install build/card --prefix build/card/site
 
-test-cuda: ## on a machine with a card: build for it, and run the tests of the kernels on it
+test-cuda: ## on a machine with a card: the bits of the CPU on it, its tests, and compute-sanitizer where there is one
 	$(card_build)
-	NEXTOKEN_CUDA_HOST=build/card PYTHONPATH=build/card/site $(PYTHON) -m pytest -q tests/cuda
+	$(ON_CARD) -m bench.cuda check
+	@if $(PYTHON) -c "import pytest, hypothesis, gguf" 2>/dev/null; then \
+	  NEXTOKEN_CUDA_HOST=build/card $(ON_CARD) -m pytest -q tests/cuda; \
+	else echo "without pytest, hypothesis and gguf: tests/cuda was not run"; fi
+	@if command -v compute-sanitizer >/dev/null; then \
+	  PYTHONPATH=build/card/site:. compute-sanitizer --error-exitcode 1 $(PYTHON) -m bench.cuda check --types Q4_K Q8_0 --tokens 20; \
+	else echo "no compute-sanitizer here"; fi
+
+bench-cuda: ## on a machine with a card: decode, prefill and 64 sessions on random weights, beside its copy bandwidth
+	$(card_build)
+	$(ON_CARD) -m bench.cuda measure
 
 # --- sanitizers (GCC): their own build folders, their own copy of the package -----------------------------------
 

@@ -37,10 +37,10 @@ class Card:
     """A device and the functions of its module, on it."""
 
     def __init__(self, module: Any, handle: Any) -> None:
-        self._module, self.handle = module, handle
+        self.module, self.handle = module, handle
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        function = getattr(self._module, name)
+        function = getattr(self.module, name)
         return lambda *args: function(self.handle, *args)
 
 

@@ -19,7 +19,7 @@ TARGETS = {
     *("help", "build", "demo", "bench", "bench-peers", "bench-check", "docs", "clean"),
     *("test", "test-models", "compare-transformers", "bits", "lint", "format", "stubs"),
     *("asan", "tsan", "native"),
-    *("cuda", "cuda-all", "cuda-host", "test-cuda"),
+    *("cuda", "cuda-all", "cuda-host", "test-cuda", "bench-cuda"),
     *("wheels", "release-check", "hashes"),
 }
 

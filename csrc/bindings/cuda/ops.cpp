@@ -4,6 +4,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
+#include <chrono>
 #include <optional>
 #include <stdexcept>
 
@@ -198,6 +199,22 @@ std::vector<int64_t> argmax_arrays(const py::capsule& device, const Floats& x) {
   return places;
 }
 
+/// What so many copies within the card's memory take.
+double copy_seconds(const py::capsule& device, int64_t bytes, int times) {
+  Card& card = card_of(device);
+  require(bytes > 0 && times > 0, "bytes and times must be at least 1");
+  const Buffer from(&card, bytes, "a copy"), to(&card, bytes, "a copy");
+  const py::gil_scoped_release released;
+  char byte = 0;
+  card.download(&byte, to.data(), 1); // waits
+  const auto start = std::chrono::steady_clock::now();
+  for (int i = 0; i < times; ++i) card.copy(to.data(), from.data(), bytes);
+  card.download(&byte, to.data(), 1);
+  const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
+  card.check();
+  return taken.count();
+}
+
 } // namespace
 
 void bind_ops(py::module_& m) {
@@ -213,6 +230,8 @@ void bind_ops(py::module_& m) {
   m.def("elementwise", elementwise_arrays, py::arg("device"), py::arg("op"), py::arg("x"), py::arg("number"));
   m.def("softmax", softmax_arrays, py::arg("device"), py::arg("x"));
   m.def("argmax", argmax_arrays, py::arg("device"), py::arg("x"));
+  m.def("copy_seconds", copy_seconds, py::arg("device"), py::arg("bytes"), py::arg("times"),
+        "Seconds that so many copies of so many bytes take, from one place of its memory to another.");
 }
 
 } // namespace nextoken::cuda

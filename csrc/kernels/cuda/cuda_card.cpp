@@ -25,12 +25,12 @@ bool Card::ready() const {
 }
 
 void Card::note(cudaError_t result) const {
-  if (failure_ == cudaSuccess) failure_ = result;
+  cudaError_t none = cudaSuccess;
+  failure_.compare_exchange_strong(none, result);
 }
 
 void Card::check() {
-  const cudaError_t failure = failure_;
-  failure_ = cudaSuccess;
+  const cudaError_t failure = failure_.exchange(cudaSuccess);
   if (failure == cudaSuccess) return;
   throw std::runtime_error((name_.empty() ? "the card" : name_) + ": " + cudaGetErrorString(failure) + " (" +
                            cudaGetErrorName(failure) + ")");

@@ -2,6 +2,7 @@
 #pragma once
 #include <cuda_runtime_api.h>
 
+#include <atomic>
 #include <string>
 
 #include "kernels/cuda/block.h"
@@ -57,7 +58,7 @@ class Card : public Device {
   std::string name_;
   bool pooled_ = false; // memory comes in the stream's order
   cudaStream_t stream_ = nullptr;
-  mutable cudaError_t failure_ = cudaSuccess;
+  mutable std::atomic<cudaError_t> failure_{cudaSuccess}; // the first; caches are freed by any thread
 };
 
 } // namespace nextoken::cuda

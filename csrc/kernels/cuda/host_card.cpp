@@ -23,11 +23,15 @@ Card::Card(int64_t total_bytes, bool backwards) : total_(divide_up(total_bytes, 
 Card::~Card() { munmap(memory_, (size_t)total_); }
 
 void Card::protect(bool open) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  open_ += open ? 1 : -1;
+  if (open_ != (open ? 1 : 0)) return;
   if (mprotect(memory_, (size_t)highest_, open ? PROT_READ | PROT_WRITE : PROT_NONE) != 0) throw std::bad_alloc();
 }
 
 void* Card::allocate(int64_t bytes) {
   // The first gap that is large enough. Pages are whole: nothing of an earlier owner is left in them.
+  const std::lock_guard<std::mutex> lock(mutex_);
   const int64_t size = divide_up(bytes, PAGE) * PAGE;
   int64_t place = 0;
   for (const auto& [taken, length] : taken_) {
@@ -41,12 +45,14 @@ void* Card::allocate(int64_t bytes) {
 }
 
 void Card::release(void* p) {
+  const std::lock_guard<std::mutex> lock(mutex_);
   const auto found = taken_.find(static_cast<char*>(p) - memory_);
   madvise(p, (size_t)found->second, MADV_DONTNEED); // reads as zeros from now on
   taken_.erase(found);
 }
 
 int64_t Card::free_bytes() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
   int64_t free = total_;
   for (const auto& range : taken_) free -= range.second;
   return free;

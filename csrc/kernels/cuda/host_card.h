@@ -2,6 +2,7 @@
 // walked through by one thread. What would read a card's memory by mistake is stopped by the system.
 #pragma once
 #include <map>
+#include <mutex>
 #include <string>
 
 #include "kernels/cuda/host_block.h"
@@ -48,7 +49,9 @@ class Card : public Device {
   const int64_t total_;
   const bool backwards_;
   char* memory_;
-  int64_t highest_ = 0;              // bytes that were ever in use
+  mutable std::mutex mutex_; // of the members below: caches are freed by any thread
+  int64_t highest_ = 0;      // bytes that were ever in use
+  int open_ = 0;
   std::map<int64_t, int64_t> taken_; // sizes by place
 };
 

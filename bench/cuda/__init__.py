@@ -1,0 +1,1 @@
+"""A card, checked and measured where nothing can be downloaded: `make test-cuda` and `make bench-cuda`."""

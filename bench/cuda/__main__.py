@@ -1,0 +1,132 @@
+"""python -m bench.cuda check       the card's logits against the CPU's, bit for bit, for every weight type
+python -m bench.cuda measure     decode, prefill and 64 sessions on random weights, beside the card's copy bandwidth
+
+Needs NumPy, and no network. `measure` prints a line of JSON for each figure; none of them is anything but measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.cuda.models import SHAPES, Shape, write
+from nextoken import LLM, device
+
+ALL_TYPES = ("F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K")
+PROMPT, DECODED, SESSIONS = 512, 64, 64
+
+
+def check(kinds: list[str], shape: Shape, n_tokens: int) -> int:
+    """Prints a line a type; the number of types whose bits differ."""
+    ids = [int(i) for i in np.random.default_rng(1).integers(0, shape.vocab, n_tokens)]
+    wrong = 0
+    for kind in kinds:
+        with tempfile.TemporaryDirectory() as folder:
+            path = write(Path(folder) / "m.gguf", shape, kind)
+            with LLM(path) as cpu, LLM(path, device="cuda") as cuda:
+                expected = cpu.session().append(ids, logits="all").view(np.uint32)
+                for chunks in ([n_tokens], [n_tokens - 10, 1, 7, 2]):
+                    session, begin = cuda.session(), 0
+                    for n in chunks:
+                        found = session.append(ids[begin : begin + n], logits="all").view(np.uint32)
+                        differ = int((found != expected[begin : begin + n]).sum())
+                        begin += n
+                        wrong += differ > 0
+                        if differ:
+                            print(
+                                f"{kind}: {differ} of {found.size} logits differ, chunks {chunks}", flush=True
+                            )
+        print(f"{kind}: checked", flush=True)
+    return wrong
+
+
+def seconds_of(run: Any, times: int) -> float:
+    """The median of several runs."""
+    found = []
+    for _ in range(times):
+        start = time.perf_counter()
+        run()
+        found.append(time.perf_counter() - start)
+    return statistics.median(found)
+
+
+def copy_bandwidth(n_bytes: int, times: int) -> float:
+    """Bytes a second that the card reads and writes while it copies."""
+    handle, module = device.open_card(), device.extension()
+    module.copy_seconds(handle, n_bytes, 2)
+    return 2 * n_bytes * times / module.copy_seconds(handle, n_bytes, times)
+
+
+def measure(path: Path, kind: str, shape: Shape, bandwidth: float) -> list[dict[str, Any]]:
+    """Figures of one model: decode of one session and of many, and prefill."""
+    ids = [int(i) for i in np.random.default_rng(1).integers(0, shape.vocab, PROMPT)]
+    start = time.perf_counter()
+    with LLM(path, device="cuda", n_ctx=min(shape.n_ctx, PROMPT + DECODED)) as llm:
+        load = time.perf_counter() - start
+        session = llm.session()
+        session.append(ids[:32], logits="none")
+        session.append(ids[:1])
+        step = seconds_of(lambda: session.append(ids[:1]), DECODED)
+        # A step reads all weights but the embedding's, which has the head's size.
+        read = llm.nbytes * (1 - shape.vocab * shape.hidden / weights_of(shape))
+        prefill = seconds_of(lambda: llm.session().append(ids), 3)
+        many = [llm.session() for _ in range(SESSIONS)]
+        llm.append(many, [ids[:16]] * SESSIONS)
+        together = seconds_of(lambda: llm.append(many, [ids[:1]] * SESSIONS), 8)
+    return [
+        {"what": "load", "type": kind, "seconds": load},
+        {
+            "what": "decode",
+            "type": kind,
+            "tokens_per_second": 1 / step,
+            "share_of_copy_bandwidth": read / step / bandwidth,
+        },
+        {"what": f"prefill of {PROMPT}", "type": kind, "tokens_per_second": PROMPT / prefill},
+        {
+            "what": f"{SESSIONS} sessions, decode",
+            "type": kind,
+            "tokens_per_second": SESSIONS / together,
+            "times_one": SESSIONS * step / together,
+        },
+    ]
+
+
+def weights_of(shape: Shape) -> int:
+    kv = shape.hidden // shape.heads * shape.kv_heads
+    layer = 2 * shape.hidden * (shape.hidden + kv) + 3 * shape.hidden * shape.ffn
+    return 2 * shape.vocab * shape.hidden + shape.layers * layer
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("command", choices=("check", "measure"))
+    parser.add_argument("--types", nargs="+", help="weight types; check: all, measure: Q4_K Q8_0 BF16")
+    parser.add_argument("--shape", choices=SHAPES, help="check: tiny, measure: 7b/4")
+    parser.add_argument("--tokens", type=int, default=300, help="of check")
+    args = parser.parse_args()
+    if args.command == "check":
+        return check(list(args.types or ALL_TYPES), SHAPES[args.shape or "tiny"], args.tokens)
+    shape = SHAPES[args.shape or "7b/4"]
+    card = device.card_info()
+    bandwidth = copy_bandwidth(1 << 30, 20)
+    print(
+        json.dumps({"card": card.name, "copy_bytes_per_second": bandwidth, "shape": vars(shape)}), flush=True
+    )
+    for kind in args.types or ("Q4_K", "Q8_0", "BF16"):
+        with tempfile.TemporaryDirectory() as folder:
+            for figure in measure(write(Path(folder) / "m.gguf", shape, kind), kind, shape, bandwidth):
+                print(json.dumps(figure), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

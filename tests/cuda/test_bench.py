@@ -1,0 +1,33 @@
+"""What `make test-cuda` and `make bench-cuda` run on a machine with a card, run by the host launcher."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.cuda import __main__ as bench
+from bench.cuda.models import SHAPES, write
+from nextoken import device
+from tests.cuda.conftest import Card
+
+
+@pytest.mark.parametrize("kind", ["Q4_K", "Q5_K", "Q6_K"])
+def test_check_finds_the_bits_of_the_cpu(forwards: Card, kind: str) -> None:
+    assert bench.check([kind], SHAPES["tiny"], 12) == 0
+
+
+def test_measure_measures(tmp_path: Path, forwards: Card, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "extension", lambda: forwards.module)
+    for name, few in (("PROMPT", 40), ("DECODED", 2), ("SESSIONS", 2)):
+        monkeypatch.setattr(bench, name, few)
+    bandwidth = bench.copy_bandwidth(1 << 20, 2)
+    path = write(tmp_path / "m.gguf", SHAPES["tiny"], "Q8_0")
+    figures = bench.measure(path, "Q8_0", SHAPES["tiny"], bandwidth)
+    assert [figure["what"] for figure in figures] == [
+        "load",
+        "decode",
+        "prefill of 40",
+        "2 sessions, decode",
+    ]
+    assert all(value > 0 for figure in figures for value in figure.values() if not isinstance(value, str))
