@@ -66,6 +66,34 @@ def open_card() -> Any:
     return extension().open(INDEX)
 
 
+def fit(weight_bytes: int, kv_bytes: int, kv_bytes_per_token: int) -> dict[str, Any]:
+    """Whether weights and a cache fit the card beside what it holds now, and for how many tokens there is room.
+
+    `why` says why there is no card, and the rest is None then. Activations take some tens of megabytes more.
+    """
+    try:
+        card = card_info()
+    except DeviceUnavailableError as error:
+        nothing = dict.fromkeys(("name", "total_bytes", "free_bytes", "fits", "most_tokens"))
+        return {**nothing, "why": str(error)}
+    return {
+        "name": card.name,
+        "total_bytes": card.total_bytes,
+        "free_bytes": card.free_bytes,
+        "fits": weight_bytes + kv_bytes <= card.free_bytes,
+        "most_tokens": max(0, card.free_bytes - weight_bytes) // kv_bytes_per_token,
+        "why": None,
+    }
+
+
+def check_name(device: Any) -> None:
+    """Raises TypeError or ValueError unless it is one of DEVICES."""
+    if not isinstance(device, str):
+        raise TypeError(f"device must be a str, got {type(device).__name__}")
+    if device not in DEVICES:
+        raise ValueError(f"device={device!r} is not available, choose from {', '.join(map(repr, DEVICES))}")
+
+
 def why_not() -> str | None:
     """Why device="cuda" would not work here, or None if it would."""
     try:

@@ -95,7 +95,7 @@ def load(
     _check_choice("kv_dtype", kv_dtype, KV_DTYPES)
     if dtype is not None:
         check_dtype(dtype)
-    _check_choice("device", device, devices.DEVICES)
+    devices.check_name(device)
     for what, value in (("allow_unused", allow_unused), ("check", check)):
         if not isinstance(value, bool):
             raise TypeError(f"{what} must be a bool, got {type(value).__name__}")

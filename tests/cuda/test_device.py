@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from nextoken import LLM, device
+from nextoken.cli.inspect import inspect_command
 from nextoken.errors import DeviceUnavailableError
 from tests.families.tiny import FAMILIES, write
 
@@ -62,3 +64,22 @@ def test_auto_takes_the_cpu_and_logs_why(
 def test_another_device_is_a_value_error(path: Path) -> None:
     with pytest.raises(ValueError, match="'cpu', 'cuda', 'auto'"):
         LLM(path, device="tpu")
+
+
+def test_inspect_says_what_fits_the_card(path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    card = device.CardInfo("A card", (9, 0), 10_000_000, 2_000_000)
+    monkeypatch.setattr(device, "card_info", lambda: card)
+    inspect_command(str(path), n_ctx=128, device="cuda", as_json=True)
+    memory = json.loads(capsys.readouterr().out)["memory"]
+    found = memory["card"]
+    assert found["fits"] == (memory["total_bytes"] <= 2_000_000)
+    per_token = memory["kv_bytes_per_token"]
+    assert found["most_tokens"] == (2_000_000 - memory["weight_bytes"]) // per_token
+    inspect_command(str(path), n_ctx=128, device="cuda")
+    assert f"2000000 of 10000000 bytes free: {memory['total_bytes']} " in capsys.readouterr().out
+
+
+def test_inspect_says_why_there_is_no_card(path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    without_kernels(monkeypatch)
+    inspect_command(str(path), n_ctx=128, device="cuda")
+    assert "card: none. this build of nextoken has no CUDA kernels" in capsys.readouterr().out

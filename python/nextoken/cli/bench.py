@@ -12,7 +12,7 @@ from rich.table import Table
 
 from nextoken import cache_benchmark
 from nextoken.cli.figures import write_figures
-from nextoken.cli.opening import JsonOption, ModelArgument, ThreadsOption, open_model
+from nextoken.cli.opening import DeviceOption, JsonOption, ModelArgument, ThreadsOption, open_model
 
 PROMPT = "Once upon a time, in a small house at the edge of a wood,"
 
@@ -40,6 +40,7 @@ def cache_command(
         Path | None, typer.Option("--png", help="Draw them (needs the extra 'plots').")
     ] = None,
     threads: ThreadsOption = None,
+    device: DeviceOption = "cpu",
     as_json: JsonOption = False,
 ) -> None:
     """Cached against uncached decoding at growing lengths, and reading beside writing.
@@ -47,7 +48,7 @@ def cache_command(
     Example: nextoken bench cache smollm2-135m --png cache.png --json-file cache.json
     """
     console = Console(highlight=False)
-    with open_model(model, threads) as llm:
+    with open_model(model, threads, device=device) as llm:
         prompt = llm.tokenizer.encode(PROMPT)
         result = cache_benchmark.run(llm, prompt, full=full, rounds=rounds)
     write_figures(result, json_path, png_path)

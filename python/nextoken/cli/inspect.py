@@ -10,12 +10,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from nextoken import device as devices
 from nextoken.architectures import plan
 from nextoken.checkpoints import catalogue
 from nextoken.checkpoints.opening import open_checkpoint
 from nextoken.checkpoints.summary import summary
 from nextoken.checkpoints.tensors import check_dtype, with_dtype
-from nextoken.cli.opening import DtypeOption, JsonOption, KvOption, ModelArgument, mib
+from nextoken.cli.opening import DeviceOption, DtypeOption, JsonOption, KvOption, ModelArgument, mib
 from nextoken.errors import UnsupportedModelError
 from nextoken.loading import check_n_ctx
 
@@ -28,13 +29,17 @@ def inspect_command(
     ] = None,
     kv_dtype: KvOption = "f16",
     dtype: DtypeOption = None,
+    device: DeviceOption = "cpu",
     as_json: JsonOption = False,
 ) -> None:
     """Show architecture, hyper-parameters, tensors by type, and the memory that a context takes. Reads no weights.
 
+    `--device cuda` says whether that fits the card, and how long a context would.
+
     Example: nextoken inspect model.gguf --n-ctx 4096
     """
     n_ctx = check_n_ctx(n_ctx)
+    devices.check_name(device)
     path = model
     if catalogue.is_name(model):
         local = catalogue.local_path(model)
@@ -61,6 +66,8 @@ def inspect_command(
                 "weight_bytes": weights,
                 "total_bytes": weights + cache,
             }
+            if device != "cpu":
+                result["memory"]["card"] = devices.fit(weights, cache, spec.kv_bytes(kv_dtype, 4096) // 4096)
             result["supported"] = True
         except UnsupportedModelError as error:
             result |= {"memory": None, "supported": False, "why": str(error)}
@@ -97,4 +104,15 @@ def _print(about: dict[str, Any]) -> None:
     console.print(
         f"\nmemory: weights {mib(memory['weight_bytes'])} + cache of {memory['n_ctx']} tokens in {memory['kv_dtype']} "
         f"{mib(memory['kv_bytes'])} ({memory['kv_bytes_per_token']} bytes a token) = {mib(memory['total_bytes'])}"
+    )
+    card = memory.get("card")
+    if card is None:
+        return
+    if card["why"] is not None:
+        console.print(f"card: none. {card['why']}")
+        return
+    console.print(
+        f"card: {card['name']}, {card['free_bytes']} of {card['total_bytes']} bytes free: "
+        f"{memory['total_bytes']} {'fit' if card['fits'] else 'do not fit'}, "
+        f"at most {card['most_tokens']} tokens beside the weights"
     )

@@ -30,6 +30,10 @@ DtypeOption = Annotated[
         "--dtype", help="Type a float model is converted to while it loads: q8_0, q4_0, q4_k, f16 ..."
     ),
 ]
+DeviceOption = Annotated[
+    str,
+    typer.Option("--device", help="Where it runs: cpu, cuda, or auto, a card if there is one that runs it."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
@@ -39,6 +43,7 @@ def open_model(
     n_ctx: int | None = None,
     kv_dtype: str = "f16",
     dtype: str | None = None,
+    device: str = "cpu",
 ) -> LLM:
     """The model, downloaded if the catalogue has it and this machine not; progress shows on a terminal's stderr."""
     console = Console(stderr=True)
@@ -65,6 +70,7 @@ def open_model(
             n_ctx=n_ctx,
             kv_dtype=kv_dtype,
             dtype=dtype,
+            device=device,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
 

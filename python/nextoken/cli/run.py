@@ -13,6 +13,7 @@ from rich.console import Console
 
 from nextoken.cli.opening import (
     ContextOption,
+    DeviceOption,
     DtypeOption,
     JsonOption,
     KvOption,
@@ -58,6 +59,7 @@ def run_command(
     n_ctx: ContextOption = None,
     kv_dtype: KvOption = "f16",
     dtype: DtypeOption = None,
+    device: DeviceOption = "cpu",
     as_json: JsonOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Leave out the line of timings.")] = False,
 ) -> None:
@@ -74,7 +76,7 @@ def run_command(
         "repetition_penalty": repetition_penalty,
         "seed": seed,
     }
-    with open_model(model, threads, n_ctx, kv_dtype, dtype) as llm:
+    with open_model(model, threads, n_ctx, kv_dtype, dtype, device) as llm:
         plain = raw or llm.tokenizer.chat_template is None
         messages = [] if system is None else [{"role": "system", "content": system}]
         if prompt is None:
