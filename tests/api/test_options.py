@@ -29,7 +29,7 @@ IDS = [5, 17, 200]
         ({"n_ctx": "8"}, TypeError),
         ({"kv_dtype": "q4"}, ValueError),
         ({"kv_dtype": None}, TypeError),
-        ({"device": "cuda"}, ValueError),
+        ({"device": "gpu"}, ValueError),
         ({"dtype": "q9_9"}, ValueError),
         ({"dtype": 8}, TypeError),
         ({"progress": 1}, TypeError),
