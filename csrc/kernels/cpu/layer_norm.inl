@@ -1,6 +1,6 @@
 // y = (x - mean) * (1 / sqrt(variance + eps)) * weight + bias. Ba et al. 2016, arXiv:1607.06450
 
-// Sums of f(x) in chunks of 256: sixteen lanes in order, folded; the chunks' sums in order. Lanes past n read as `rest`.
+// Sums of f(x) in chunks of 256: sixteen lanes in order, folded; then the chunks in order. Lanes past n read `rest`.
 template <class F>
 static inline float chunked_sum(const float* x, int64_t n, float rest, F add) {
   float total = 0.0f;

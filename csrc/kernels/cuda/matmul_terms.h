@@ -175,7 +175,7 @@ struct TermsBf16 {
       for (int64_t at = begin; at < end; at += 2) {
         const uint8_t* const lines = weights + at / 4 * 2 * layout::LINE + quad * QUAD * 4;
         const Words evens = load_words(lines), odds = load_words(lines + layout::LINE);
-        const bool upper = at % 4 == 0; // halves of the words
+        const bool upper = at % 4 == 0;                             // halves of the words
         const float x0 = x[at], x1 = at + 1 < k ? x[at + 1] : 0.0f; // an odd k is filled up with zero
         for (int r = 0; r < QUAD; ++r) {
           even[r] = fma_flushed(float_of_bits(upper ? evens.v[r] & 0xffff0000u : evens.v[r] << 16), x0, even[r]);
