@@ -33,7 +33,7 @@ def extension() -> Any:
         return importlib.import_module("nextoken._cuda")
     except ModuleNotFoundError:
         raise DeviceUnavailableError(
-            "this build of nextoken has no CUDA kernels. To get them, with nvcc 12 or newer: "
+            "this build of nextoken has no CUDA kernels. To get them, with nvcc 12.8 or newer: "
             "pip install . --config-settings=cmake.define.NEXTOKEN_CUDA=ON in nextoken's source"
         ) from None
     except ImportError as error:

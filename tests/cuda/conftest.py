@@ -22,15 +22,16 @@ CARD_BYTES = 1 << 30
 def _extension() -> Any | None:
     given = os.environ.get("NEXTOKEN_CUDA_HOST")
     folders = [Path(given)] if given else [ROOT / "build" / "cuda_host", ROOT / "build"]
-    for folder in folders:
-        for path in folder.glob("_cuda_host*.so"):
-            spec = importlib.util.spec_from_file_location("_cuda_host", path)
-            assert spec is not None
-            assert spec.loader is not None
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
-            return module
-    return None
+    found = [path for folder in folders for path in folder.glob("_cuda_host*.so")]
+    if not found:
+        return None
+    newest = max(found, key=lambda path: path.stat().st_mtime)
+    spec = importlib.util.spec_from_file_location("_cuda_host", newest)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 class Card:

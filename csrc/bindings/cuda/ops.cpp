@@ -81,7 +81,7 @@ Floats matmul_arrays(const py::capsule& device, int type_number, const Bytes& pa
   const Buffer weights = on_card(card, panels), in = on_card(card, x);
   Activated h(card, rows, k, form_of(type));
   Buffer out(&card, rows * n_rows * 4, "a product");
-  convert(card, {ConvertKernel::Of::rows, Gate::silu, in.as<float>(), nullptr, k, h.forms}, rows);
+  convert(card, {ConvertKernel::Of::rows, Gate::silu, in.as<float>(), nullptr, k, h.forms, nullptr}, rows);
   h.check(card);
   MatmulArgs args{};
   args.parts[0] = {weights.data(), (int64_t)panels.size() / n_panels, n_rows, 0, 0};
@@ -149,7 +149,7 @@ Floats gate_arrays(const py::capsule& device, int gate, const Floats& a, const s
   h.forms.max_k = n; // rows one behind the other
   convert(card,
           {b ? ConvertKernel::Of::gated : ConvertKernel::Of::gate, (Gate)gate, left.as<float>(), right.as<float>(), n,
-           h.forms},
+           h.forms, nullptr},
           rows);
   return to_array(card, h.forms.x, {(py::ssize_t)rows, (py::ssize_t)n});
 }

@@ -85,7 +85,7 @@ void CudaKernels::attention(const Batch& batch, int64_t layer, const AttentionSp
     merge(card_, {partials, spec.n_heads, spec.head_dim, cache.width, to.x + first_row * to.max_k, to.max_k}, rows);
     begin = end;
   }
-  convert(card_, {ConvertKernel::Of::rows, Gate::silu, to.x, nullptr, to.max_k, to}, q.rows);
+  convert(card_, {ConvertKernel::Of::rows, Gate::silu, to.x, nullptr, to.max_k, to, nullptr}, q.rows);
 }
 
 } // namespace nextoken::cuda

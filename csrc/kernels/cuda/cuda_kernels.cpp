@@ -25,12 +25,10 @@ const float* CudaKernels::weights(const float* values, int64_t n) {
   return weights_.emplace(values, std::move(copy)).first->second.as<float>();
 }
 
-template <class T>
-void CudaKernels::tell(Told& told, const std::vector<T>& values) {
-  const int64_t bytes = (int64_t)(values.size() * sizeof(T));
+void CudaKernels::tell(Told& told, const void* values, int64_t bytes) {
   if (bytes == 0) return;
   if (told.memory.size() < bytes) told.memory = Buffer(&card_, 2 * bytes, "what a pass reads");
-  card_.upload(told.memory.data(), values.data(), bytes);
+  card_.upload(told.memory.data(), values, bytes);
 }
 
 void CudaKernels::tell_places(const Batch& batch) {
@@ -115,7 +113,7 @@ NormKernel::Args CudaKernels::norm_args(const Norm& norm, Rows<const float> x, i
 void CudaKernels::norm(const Batch&, Rows<const float> x, const Norm& norm, const Linear& next, Hidden& h) {
   const Forms to = forms(h, x.rows, x.cols, next);
   if (norm.weight.empty()) {
-    return convert(card_, {ConvertKernel::Of::rows, Gate::silu, x.data, nullptr, x.stride, to}, x.rows);
+    return convert(card_, {ConvertKernel::Of::rows, Gate::silu, x.data, nullptr, x.stride, to, nullptr}, x.rows);
   }
   NormKernel::Args args = norm_args(norm, x, x.cols);
   args.forms = to;
@@ -188,24 +186,13 @@ void CudaKernels::soft_cap(const Batch&, float cap, Rows<float> x) {
 void CudaKernels::gated_activation(const Batch&, Gate gate, Rows<const float> gate_up, const Linear& next, Hidden& f) {
   const int64_t ffn_size = gate_up.cols / 2;
   const Forms to = forms(f, gate_up.rows, ffn_size, next);
-  convert(card_, {ConvertKernel::Of::gated, gate, gate_up.data, gate_up.data + ffn_size, gate_up.stride, to},
+  convert(card_, {ConvertKernel::Of::gated, gate, gate_up.data, gate_up.data + ffn_size, gate_up.stride, to, nullptr},
           gate_up.rows);
 }
 
 void CudaKernels::activation(const Batch&, Gate gate, Rows<const float> up, const Linear& next, Hidden& f) {
   const Forms to = forms(f, up.rows, up.cols, next);
-  convert(card_, {ConvertKernel::Of::gate, gate, up.data, nullptr, up.stride, to}, up.rows);
-}
-
-void CudaKernels::route(const Batch&, int64_t, bool, Rows<float>, Routes&) {
-  throw UnsupportedError("mixtures of experts do not run on a card yet");
-}
-void CudaKernels::experts(const Batch&, const Routes&, const std::vector<Expert>&, Gate, const Hidden&, ExpertRoom&,
-                          Rows<float>) {
-  throw UnsupportedError("mixtures of experts do not run on a card yet");
-}
-void CudaKernels::add_gated(const Batch&, Rows<const float>, Rows<float>, Rows<float>) {
-  throw UnsupportedError("mixtures of experts do not run on a card yet");
+  convert(card_, {ConvertKernel::Of::gate, gate, up.data, nullptr, up.stride, to, nullptr}, up.rows);
 }
 
 } // namespace nextoken::cuda

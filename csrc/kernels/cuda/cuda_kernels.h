@@ -37,7 +37,6 @@ class CudaKernels : public Kernels {
   void add_residual(const Batch& batch, Rows<float> y, const Norm& norm, Rows<float> x) override;
   void soft_cap(const Batch& batch, float cap, Rows<float> x) override;
 
-  // Mixtures of experts are refused when a model is loaded.
   void route(const Batch& batch, int64_t n_used, bool normalized, Rows<float> scores, Routes& routes) override;
   void experts(const Batch& batch, const Routes& routes, const std::vector<Expert>& experts, Gate gate, const Hidden& h,
                ExpertRoom& room, Rows<float> y) override;
@@ -53,7 +52,10 @@ class CudaKernels : public Kernels {
     }
   };
   template <class T>
-  void tell(Told& told, const std::vector<T>& values);
+  void tell(Told& told, const std::vector<T>& values) {
+    tell(told, values.data(), (int64_t)(values.size() * sizeof(T)));
+  }
+  void tell(Told& told, const void* values, int64_t bytes);
   void tell_places(const Batch& batch);
   void tell_tiles(const Batch& batch, int64_t group);
 
@@ -63,6 +65,7 @@ class CudaKernels : public Kernels {
   NormKernel::Args norm_args(const Norm& norm, Rows<const float> x, int64_t head_dim);
   /// Rows of k columns in `h`, in the forms that `next` multiplies with.
   Forms forms(Hidden& h, int64_t rows, int64_t k, const Linear& next);
+  void multiply_experts(const std::vector<Expert>& experts, Matrix Expert::* member, const Hidden& h, Rows<float> out);
   void elementwise(ElementwiseKernel::Op op, float number, Rows<float> x);
 
   Card& card_;
@@ -77,7 +80,10 @@ class CudaKernels : public Kernels {
   std::vector<int64_t> first_block_; // of each piece in the block table
   std::vector<AttentionTile> tiles_;
   std::vector<float> cos_, sin_;
-  int64_t tiles_group_ = 0; // the tiles of this pass are of so many query heads; 0: not told yet
+  int64_t tiles_group_ = 0;           // the tiles of this pass are of so many query heads; 0: not told yet
+  std::vector<float> shares_;         // of each row's experts
+  std::vector<int64_t> expert_begin_; // of each expert's rows in the room
+  Told told_expert_places_, told_expert_rows_, told_expert_weights_;
   Told told_ids_, told_positions_, told_places_, told_blocks_, told_tiles_;
 };
 

@@ -15,16 +15,18 @@ struct ConvertKernel {
     const float *a, *b; // b of `gated`
     int64_t stride;
     Forms forms;
+    const int64_t* source; // of each row of forms, the row of a and b; null: the same
   };
   static constexpr int THREADS = 256;
 
   template <class Block>
   static NEXTOKEN_KERNEL void run(Block& block, const Args& a) {
     const int64_t row = block.x(), base = block.y() * block.threads() * EACH_THREAD;
+    const int64_t source = a.source ? a.source[row] : row;
     typename Block::template Local<Eight> values;
     block.own([&](int t) {
       for (int i = 0; i < EACH_THREAD; ++i) {
-        const int64_t c = base + (int64_t)t * EACH_THREAD + i, at = row * a.stride + c;
+        const int64_t c = base + (int64_t)t * EACH_THREAD + i, at = source * a.stride + c;
         float v = 0.0f;
         if (c < a.forms.k) {
           v = a.of == Of::rows ? a.a[at] : gate1(a.gate, a.a[at]);

@@ -77,6 +77,14 @@ void merge(Card& card, const MergeKernel::Args& args, int64_t rows) {
   launch<MergeKernel>(card, {rows, args.n_heads}, args);
 }
 
+void combine(Card& card, const CombineKernel::Args& args, int64_t rows) {
+  launch<CombineKernel>(card, {rows, divide_up(args.n, CombineKernel::THREADS)}, args);
+}
+
+void add_gated(Card& card, const AddGatedKernel::Args& args, int64_t rows) {
+  launch<AddGatedKernel>(card, {rows, divide_up(args.n, AddGatedKernel::THREADS)}, args);
+}
+
 void softmax(Card& card, const SoftmaxKernel::Args& args, int64_t rows) {
   launch<SoftmaxKernel>(card, {rows}, args, SoftmaxKernel::shared_bytes(args));
 }

@@ -3,6 +3,7 @@
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/choose.h"
 #include "kernels/cuda/elementwise.h"
+#include "kernels/cuda/experts.h"
 #include "kernels/cuda/matmul.h"
 #include "kernels/cuda/norm.h"
 
@@ -20,6 +21,8 @@ void rope(Card& card, const RopeKernel::Args& args, int64_t rows);
 void kv_write(Card& card, const KvWriteKernel::Args& args, int64_t rows, int64_t n_kv_heads);
 void attention(Card& card, const AttentionKernel::Args& args, int64_t n_tiles, int64_t n_kv_heads);
 void merge(Card& card, const MergeKernel::Args& args, int64_t rows);
+void combine(Card& card, const CombineKernel::Args& args, int64_t rows);
+void add_gated(Card& card, const AddGatedKernel::Args& args, int64_t rows);
 void softmax(Card& card, const SoftmaxKernel::Args& args, int64_t rows);
 void argmax(Card& card, const ArgmaxKernel::Args& args, int64_t rows);
 

@@ -1,0 +1,61 @@
+// What mixtures of experts need beside products: a row's parts added up in the order of its route, and a part with a
+// sigmoid for its weight. See kernels/cpu_experts.cpp.
+#pragma once
+#include "kernels/cuda/block.h"
+
+namespace nextoken::cuda {
+
+/// y[t] = sum over i of weights[t][i] * parts[places[t][i]]. Grid: rows x divide_up(n, THREADS).
+struct CombineKernel {
+  struct Args {
+    const float* parts;
+    int64_t parts_stride, n, n_used;
+    const int64_t* places; // [rows][n_used]
+    const float* weights;  // [rows][n_used]
+    float* y;
+    int64_t y_stride;
+  };
+  static constexpr int THREADS = 256;
+
+  template <class Block>
+  static NEXTOKEN_KERNEL void run(Block& block, const Args& a) {
+    block.own([&](int t) {
+      const int64_t c = block.y() * block.threads() + t;
+      if (c >= a.n) return;
+      float sum = 0.0f;
+      for (int64_t i = 0; i < a.n_used; ++i) {
+        const int64_t at = block.x() * a.n_used + i;
+        const float part = a.parts[a.places[at] * a.parts_stride + c] * a.weights[at];
+        sum = i == 0 ? part : sum + part;
+      }
+      a.y[block.x() * a.y_stride + c] = sum;
+    });
+  }
+};
+
+/// y += sigmoid(score) * part, the sigmoid as the softmax of (score, 0). Grid: rows x divide_up(n, THREADS).
+struct AddGatedKernel {
+  struct Args {
+    const float* score;
+    int64_t score_stride;
+    const float* part;
+    int64_t part_stride, n;
+    float* y;
+    int64_t y_stride;
+  };
+  static constexpr int THREADS = 256;
+
+  template <class Block>
+  static NEXTOKEN_KERNEL void run(Block& block, const Args& a) {
+    block.own([&](int t) {
+      const int64_t c = block.y() * block.threads() + t;
+      if (c >= a.n) return;
+      const float score = a.score[block.x() * a.score_stride], most = max1(score, 0.0f);
+      const float e = exp1(score - most), weight = divide(e, e + exp1(0.0f - most));
+      float& y = a.y[block.x() * a.y_stride + c];
+      y = y + a.part[block.x() * a.part_stride + c] * weight;
+    });
+  }
+};
+
+} // namespace nextoken::cuda
