@@ -15,7 +15,11 @@ from nextoken.checkpoints import catalogue
 from nextoken.llm import LLM
 
 ModelArgument = Annotated[
-    str, typer.Argument(help="A GGUF file, or a name from `nextoken models`.", metavar="MODEL")
+    str,
+    typer.Argument(
+        help="A GGUF file, a Hugging Face folder, a name from `nextoken models`, or owner/name of the hub.",
+        metavar="MODEL",
+    ),
 ]
 ThreadsOption = Annotated[
     int | None, typer.Option("--threads", "-t", help="Threads; the physical cores if not given.")
