@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         ChatTemplateError,
         ClosedError,
         ContextLengthError,
+        DeviceUnavailableError,
         DownloadError,
         Error,
         ModelFormatError,
@@ -62,6 +63,7 @@ _HOMES = {
             "ChatTemplateError",
             "ClosedError",
             "ContextLengthError",
+            "DeviceUnavailableError",
             "DownloadError",
             "Error",
             "ModelFormatError",
@@ -83,6 +85,7 @@ __all__ = [
     "ClosedError",
     "Completion",
     "ContextLengthError",
+    "DeviceUnavailableError",
     "DownloadError",
     "Error",
     "ModelFormatError",
@@ -111,4 +114,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *_ROOMS})
+    return sorted([*__all__, *_ROOMS, "__version__"])

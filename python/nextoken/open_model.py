@@ -55,6 +55,8 @@ class OpenModel:
         self.name: str = loaded.name
         self._intake = Intake(loaded.engine, loaded.tokenizer, loaded.name)
 
+    __init__.__qualname__ = "LLM.__init__"  # as errors about its arguments name it
+
     @property
     def tokenizer(self) -> Tokenizer:
         """The model's tokenizer. It is built while the weights load; the first use waits for it.

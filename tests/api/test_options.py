@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from nextoken import LLM, ModelFormatError, TokenizerError, threads
+import nextoken
+from nextoken import LLM, ModelFormatError, TokenizerError, errors, threads
 from tests.gguf_files import tiny_llama
 
 IDS = [5, 17, 200]
@@ -144,6 +145,22 @@ def test_import_is_light_and_names_are_found_when_asked_for() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_every_error_and_nothing_else_is_a_name_of_the_package() -> None:
+    raised = {
+        name
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and value.__module__ == errors.__name__
+    }
+    assert raised <= set(nextoken.__all__)
+    assert set(dir(nextoken)) == {*nextoken.__all__, "errors", "kernels", "__version__"}
+
+
+def test_errors_about_arguments_name_what_was_called() -> None:
+    for arguments, options in (((), {}), (("a", 4), {}), (("a",), {"n_gpu": 1})):
+        with pytest.raises(TypeError, match=r"^LLM\.__init__"):
+            LLM(*arguments, **options)
 
 
 def test_a_first_answer_loads_no_megabytes_that_it_does_not_need(tiny_path: Path) -> None:
