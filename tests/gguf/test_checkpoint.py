@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nextoken.architectures import plan
 from nextoken.checkpoints.gguf import GGUFCheckpoint, open_gguf
 from nextoken.errors import ModelFormatError, UnsupportedModelError
 from tests import gguf_files as g
@@ -34,12 +35,11 @@ def test_a17_architecture_missing_or_no_string(checkpoint) -> None:
 
 
 def test_a17_architecture_unknown_or_a_megabyte_long(checkpoint) -> None:
-    assert checkpoint({}).require_architecture(["gemma3", "llama"]) == "llama"
     for name in ("mamba", "", "\x1b[2J", "x" * 2**20):
-        with pytest.raises(UnsupportedModelError, match=r"these are: gemma3, llama$") as caught:
-            checkpoint({"general.architecture": name}).require_architecture(["llama", "gemma3"])
-        message = str(caught.value).replace(caught.value.args[0].split(":")[0], "")
-        assert len(message) < 200
+        with pytest.raises(UnsupportedModelError, match="gemma3, .*llama") as caught:
+            plan(checkpoint({"general.architecture": name}))
+        message = str(caught.value)
+        assert len(message) < 2000
         assert message.isascii()
         assert message.isprintable()
 
@@ -47,7 +47,7 @@ def test_a17_architecture_unknown_or_a_megabyte_long(checkpoint) -> None:
 @pytest.mark.parametrize("value", ["4", 4.0, True, [4], g.Typed(g.F64, 4.0)])
 def test_a18_wrong_type_for_an_integer(checkpoint, value: object) -> None:
     with pytest.raises(ModelFormatError, match="llama.n has type .*an integer was expected") as caught:
-        checkpoint({"llama.n": value}).hparam_int("n")
+        checkpoint({"llama.n": value}).need_int("llama.n")
     assert caught.value.field == "llama.n"
     assert caught.value.offset > 24
 
@@ -55,22 +55,21 @@ def test_a18_wrong_type_for_an_integer(checkpoint, value: object) -> None:
 @pytest.mark.parametrize("value", ["1", 1, False, [1.0]])
 def test_a18_wrong_type_for_a_float(checkpoint, value: object) -> None:
     with pytest.raises(ModelFormatError, match="llama.x has type .*a float was expected"):
-        checkpoint({"llama.x": value}).hparam_float("x")
+        checkpoint({"llama.x": value}).need_float("llama.x")
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 0.0, -1.0, 1e30])
 def test_a18_floats_out_of_range(checkpoint, value: float) -> None:
     with pytest.raises(ModelFormatError, match="llama.x is .*a finite float above 0"):
-        checkpoint({"llama.x": value}).hparam_float("x", hi=1e9, above=0)
+        checkpoint({"llama.x": value}).need_float("llama.x", hi=1e9, above=0)
 
 
 def test_a18_missing(checkpoint) -> None:
     empty = checkpoint({})
-    needs = (empty.hparam_int, empty.hparam_float, empty.hparam_str, empty.need_bool)
-    for need, key in zip(needs, ("llama.n", "llama.n", "llama.n", "n"), strict=True):
-        with pytest.raises(ModelFormatError, match=f"{key} is missing") as caught:
-            need("n")
-        assert (caught.value.field, caught.value.offset, caught.value.path) == (key, None, empty.path)
+    for need in (empty.need_int, empty.need_float, empty.need_str, empty.need_bool):
+        with pytest.raises(ModelFormatError, match="llama.n is missing") as caught:
+            need("llama.n")
+        assert (caught.value.field, caught.value.offset, caught.value.path) == ("llama.n", None, empty.path)
     assert empty.get_int("n", None) is None
     assert (empty.get_int("n", 5), empty.get_float("n", 0.5), empty.get_str("n", "d")) == (5, 0.5, "d")
     assert empty.get_bool("n", True)
@@ -81,15 +80,15 @@ def test_a18_missing(checkpoint) -> None:
 )
 def test_a19_a20_integers_out_of_range(checkpoint, value: object) -> None:
     with pytest.raises(ModelFormatError, match=r"llama.n is -?\d+, an integer from 1 to 512 was expected"):
-        checkpoint({"llama.n": value}).hparam_int("n", lo=1, hi=512)
+        checkpoint({"llama.n": value}).need_int("llama.n", lo=1, hi=512)
 
 
 @pytest.mark.parametrize("kind", [g.U8, g.I8, g.U16, g.I16, g.U32, g.I32, g.U64, g.I64])
 def test_integers_of_any_width_are_taken(checkpoint, kind: int) -> None:
     c = checkpoint({"llama.n": g.Typed(kind, 7), "llama.many": g.Typed(g.ARRAY, [1, 7], element=kind)})
-    assert c.hparam_int("n", lo=7, hi=7) == 7
-    assert c.hparam_ints("many", 2) == [1, 7]
-    assert c.hparam_ints("n", 3) == [7, 7, 7]
+    assert c.need_int("llama.n", lo=7, hi=7) == 7
+    assert c.need_ints("llama.many", 2) == [1, 7]
+    assert c.need_ints("llama.n", 3) == [7, 7, 7]
 
 
 def test_defaults_do_not_excuse_a_bad_value(checkpoint) -> None:
@@ -103,14 +102,14 @@ def test_integers_for_each_layer(checkpoint) -> None:
     c = checkpoint(
         {"llama.a": [4, 0, 2], "llama.b": g.Typed(g.ARRAY, [1, 0, 1], element=g.BOOL), "llama.s": ["x"]}
     )
-    assert c.hparam_ints("b", 3) == [1, 0, 1]
+    assert c.need_ints("llama.b", 3) == [1, 0, 1]
     for name, n, words in (
         ("a", 2, "has 3 elements, 2"),
         ("a", 3, "has 0 at index 1"),
         ("s", 1, "type arr.str"),
     ):
         with pytest.raises(ModelFormatError, match=words):
-            c.hparam_ints(name, n, lo=1)
+            c.need_ints(f"llama.{name}", n, lo=1)
 
 
 def test_b10_missing_tensors_are_listed(checkpoint) -> None:
@@ -144,5 +143,5 @@ def test_close_gives_the_descriptor_back_and_keeps_the_header(tmp_path: Path) ->
     with open_gguf(g.tiny_llama(tmp_path / "m.gguf")) as c:
         c.native.check_unchanged()
     c.close()
-    assert c.hparam_int("block_count") == 2
+    assert c.need_int("llama.block_count") == 2
     assert "token_embd.weight" in c.tensors

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from nextoken import _native
 from nextoken.checkpoints.tensors import TensorInfo as TensorInfo
-from nextoken.errors import ModelFormatError, UnsupportedModelError
+from nextoken.errors import ModelFormatError
 
 if TYPE_CHECKING:
     from nextoken.tokenizer import Tokenizer
@@ -110,16 +110,6 @@ class GGUFCheckpoint:
     def architecture(self) -> str:
         return self.need_str("general.architecture")
 
-    def require_architecture(self, supported: Iterable[str]) -> str:
-        """The architecture, if it is one of `supported`; else UnsupportedModelError that lists those."""
-        supported = sorted(supported)
-        if self.architecture not in supported:
-            raise UnsupportedModelError(
-                f"{self.path}: architecture {shortened(self.architecture)} is not supported; "
-                f"these are: {', '.join(supported)}"
-            )
-        return self.architecture
-
     # --- metadata ----------------------------------------------------------------------------------------------
 
     def need_int(self, key: str, lo: int | None = None, hi: int | None = None) -> int:
@@ -193,23 +183,6 @@ class GGUFCheckpoint:
     def hparam_key(self, name: str) -> str:
         return f"{self.architecture}.{name}"
 
-    def has_hparam(self, name: str) -> bool:
-        return self.hparam_key(name) in self.metadata
-
-    def hparam_int(self, name: str, lo: int | None = None, hi: int | None = None) -> int:
-        return self.need_int(self.hparam_key(name), lo, hi)
-
-    def hparam_float(
-        self, name: str, lo: float | None = None, hi: float | None = None, *, above: float | None = None
-    ) -> float:
-        return self.need_float(self.hparam_key(name), lo, hi, above=above)
-
-    def hparam_str(self, name: str) -> str:
-        return self.need_str(self.hparam_key(name))
-
-    def hparam_ints(self, name: str, n: int, lo: int | None = None, hi: int | None = None) -> list[int]:
-        return self.need_ints(self.hparam_key(name), n, lo, hi)
-
     # --- tensors -----------------------------------------------------------------------------------------------
 
     def require_tensors(self, names: Iterable[str]) -> None:
@@ -258,7 +231,7 @@ def open_gguf(path: StrPath) -> GGUFCheckpoint:
     (`.path .offset .field`) for a damaged file, UnsupportedModelError for a version or a tensor type that is not known,
     OSError for a file that can not be opened, and FileNotFoundError for a part that is missing.
 
-    >>> open_gguf("model.gguf").hparam_int("block_count", lo=1, hi=1024)
+    >>> open_gguf("model.gguf").need_int("llama.block_count", lo=1, hi=1024)
     30
     """
     checkpoint = GGUFCheckpoint(_native.GGUFFile(path))
