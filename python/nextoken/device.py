@@ -103,15 +103,12 @@ def why_not() -> str | None:
     return None
 
 
-def load_on(device: str, kv_dtype: str, load: Callable[[Any], T]) -> T:
+def load_on(device: str, load: Callable[[Any], T]) -> T:
     """`load(card)`, or `load(None)` on the CPU: also for "auto" where no card runs this model, and the log says why."""
     if device == "cpu":
         return load(None)
     try:
-        card = open_card()
-        if kv_dtype == "q8":
-            raise UnsupportedModelError('kv_dtype="q8" does not work on a card yet: choose "f16" or "f32"')
-        return load(card)
+        return load(open_card())
     except (DeviceUnavailableError, UnsupportedModelError, MemoryError) as error:
         if device == "cuda":
             raise

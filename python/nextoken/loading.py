@@ -116,7 +116,6 @@ def load(
         try:
             native = devices.load_on(
                 device,
-                kv_dtype,
                 lambda card: _native.Model.load(
                     layout.spec,
                     layout.tensors if dtype is None else with_dtype(layout.tensors, dtype),

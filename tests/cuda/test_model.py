@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nextoken import LLM, SamplingParams, device
-from nextoken.errors import ClosedError, NumericalError, UnsupportedModelError
+from nextoken.errors import ClosedError, NumericalError
 from tests.cuda.conftest import Card
 from tests.families import tiny
 from tests.families.tiny import FAMILIES, ids, weights, write
@@ -104,22 +104,20 @@ def test_a_pass_that_fails_leaves_the_card_well(
         session.append([1])
 
 
-def test_what_does_not_run_on_a_card_says_so_and_auto_takes_the_cpu(
-    tmp_path: Path, forwards: Card, caplog: pytest.LogCaptureFixture
-) -> None:
-    path = write(tmp_path / "m.gguf", FAMILIES["llama"], "Q8_0")
-    with pytest.raises(UnsupportedModelError, match="q8"):
-        LLM(path, device="cuda", kv_dtype="q8")
-    with caplog.at_level("INFO", "nextoken"), LLM(path, device="auto", kv_dtype="q8") as llm:
-        assert llm.device == "cpu"
-    assert "q8" in caplog.text
+@pytest.mark.parametrize("name", ["gemma2", "qwen3", "mistral"])
+def test_an_int8_cache_gives_the_bits_of_the_cpu(tmp_path: Path, card_as_cuda: Card, name: str) -> None:
+    path = write(tmp_path / "m.gguf", FAMILIES[name], "Q8_0")
+    same_on_both(path, [60, 1] if name == "gemma2" else [259, 1, 2], kv_dtype="q8")
 
 
 def test_a_model_larger_than_the_card_is_a_memory_error_with_the_bytes(
-    tmp_path: Path, host: Any, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, host: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = write(tmp_path / "m.gguf", FAMILIES["llama"], "F32")
     small = host.open(64 << 10)
     monkeypatch.setattr(device, "open_card", lambda: small)
     with pytest.raises(MemoryError, match=r"\d+ bytes needed, 65536 of 65536 free"):
         LLM(path, device="cuda")
+    with caplog.at_level("INFO", "nextoken"), LLM(path, device="auto") as llm:
+        assert llm.device == "cpu"
+    assert "65536 free" in caplog.text

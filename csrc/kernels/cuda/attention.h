@@ -1,19 +1,18 @@
 // Attention over the cache's blocks: a block of threads computes one segment of 256 keys for a tile of up to eight rows
 // (a token and a query head of one kv head): thread = key for scores, then thread = dimension for values. Another
 // kernel merges a row's segments in order. See kernels/cpu/attention.inl: the same chains.
-// FlashAttention-2, Dao 2023, arXiv:2307.08691, with a split that depends on positions alone.
+// FlashAttention-2, Dao 2023, arXiv:2307.08691, with a split that depends on positions alone. Over an int8 cache
+// queries and weights become int16, and products are sums of integers: attention_q8.inl.
 #pragma once
-#include "kernels/cuda/block.h"
+#include <type_traits>
+
+#include "kernels/cuda/cache.h"
 
 namespace nextoken::cuda {
 
 constexpr int TILE_ROWS = 8;
-
-/// Where a row of the batch stands in its cache.
-struct RowPlace {
-  uint8_t* block;
-  int64_t slot;
-};
+constexpr float MOST_QUERY = 16383.0f, MOST_WEIGHT = 32767.0f; // of q8
+static_assert(TILE_ROWS * WARP == ATTENTION_SEGMENT, "a warp a row");
 
 /// Tokens of one sequence and query heads of a kv head, at most TILE_ROWS of them.
 struct AttentionTile {
@@ -23,74 +22,34 @@ struct AttentionTile {
   int32_t n_tokens, first_head, n_heads; // heads counted within the group
 };
 
-/// Sizes of one head in one block of the cache, as KvShape has them.
-struct CacheLayout {
-  KvType type;                                                         // f16 or f32
-  int64_t head_dim, width, k_bytes, v_bytes, head_bytes, layer_offset; // width: head_dim rounded up to 16
-
-  NEXTOKEN_HD uint8_t* keys(uint8_t* block, int64_t head) const { return block + layer_offset + head * head_bytes; }
-  NEXTOKEN_HD uint8_t* values(uint8_t* block, int64_t head) const { return keys(block, head) + k_bytes; }
-  NEXTOKEN_HD int64_t key_at(int64_t slot, int64_t d) const { return slot / 16 * head_dim * 16 + d * 16 + slot % 16; }
-  NEXTOKEN_HD int64_t value_at(int64_t slot, int64_t d) const { return slot * width + d; }
-  NEXTOKEN_HD float read(const uint8_t* p, int64_t i) const {
-    return type == KvType::f32 ? ((const float*)p)[i] : from_half(((const uint16_t*)p)[i]);
-  }
-  NEXTOKEN_HD void write(uint8_t* p, int64_t i, float x) const {
-    if (type == KvType::f32)
-      ((float*)p)[i] = x;
-    else
-      ((uint16_t*)p)[i] = to_half(x);
-  }
-};
-
-/// Keys and values of each row into its place. Grid: rows x kv heads.
-struct KvWriteKernel {
-  struct Args {
-    CacheLayout cache;
-    const RowPlace* places;
-    const float *k, *v;
-    int64_t k_stride, v_stride;
-  };
-  static constexpr int THREADS = 64;
-
-  template <class Block>
-  static NEXTOKEN_KERNEL void run(Block& block, const Args& a) {
-    const RowPlace place = a.places[block.x()];
-    const int64_t head = block.y(), n = a.cache.head_dim;
-    block.own([&](int t) {
-      for (int64_t d = t; d < a.cache.width; d += block.threads()) {
-        const float k = d < n ? a.k[block.x() * a.k_stride + head * n + d] : 0.0f;
-        const float v = d < n ? a.v[block.x() * a.v_stride + head * n + d] : 0.0f;
-        if (d < n) a.cache.write(a.cache.keys(place.block, head), a.cache.key_at(place.slot, d), k);
-        a.cache.write(a.cache.values(place.block, head), a.cache.value_at(place.slot, d), v);
-      }
-    });
-  }
-};
-
 /// Partial results of row r, head h and segment s stand at index (r * n_heads + h) * n_segments + s.
 struct Partials {
   float *max, *sum, *out; // [index], [index], [index][width]
   int64_t n_segments, first_row;
 };
 
+struct TiledAttention {
+  CacheLayout cache;
+  uint8_t* const* block_table;
+  const AttentionTile* tiles;
+  const float* q;
+  int64_t q_stride, n_heads, group, window;
+  float scale, soft_cap;
+  const float* slopes; // [n_heads] or null
+  Partials partials;
+};
+
+template <bool Q8>
 struct AttentionKernel {
-  struct Args {
-    CacheLayout cache;
-    uint8_t* const* block_table;
-    const AttentionTile* tiles;
-    const float* q;
-    int64_t q_stride, n_heads, group, window;
-    float scale, soft_cap;
-    const float* slopes; // [n_heads] or null
-    Partials partials;
-  };
+  using Args = TiledAttention;
   /// Grid: tiles x kv heads x segments.
   static constexpr int THREADS = ATTENTION_SEGMENT;
   static NEXTOKEN_HD int64_t shared_bytes(const Args& a) {
     return shared_size(TILE_ROWS * a.cache.head_dim * 4) + shared_size(TILE_ROWS * ATTENTION_SEGMENT * 4) +
-           2 * shared_size(TILE_ROWS * 4) + shared_size(2 * TILE_ROWS * 4);
+           4 * shared_size(TILE_ROWS * 4) + shared_size(2 * TILE_ROWS * 4);
   }
+
+  using Sum = std::conditional_t<Q8, int, float>; // of weighted values
 
   /// Keys [begin, end) of the segment that a row sees.
   struct Span {
@@ -105,6 +64,55 @@ struct AttentionKernel {
                                             : ATTENTION_SEGMENT)};
   }
 
+  /// Scaled queries to whole numbers in the same place, as int. 32 threads a row.
+  template <class Block>
+  static NEXTOKEN_KERNEL void quantize_queries(Block& block, float* q, float* q_scale, int rows, int64_t head_dim) {
+    typename Block::template Local<float> most;
+    block.own([&](int t) {
+      most[t] = 0.0f;
+      for (int64_t d = t % WARP; t / WARP < rows && d < head_dim; d += WARP)
+        most[t] = max1(magnitude(q[t / WARP * head_dim + d]), most[t]);
+    });
+    fold_max(block, most, WARP);
+    block.each([&](int t) {
+      const Scaling scaling(most[t], MOST_QUERY);
+      if (t % WARP == 0) q_scale[t / WARP] = scaling.scale;
+      for (int64_t d = t % WARP; t / WARP < rows && d < head_dim; d += WARP) {
+        const int code = scaling.code(q[t / WARP * head_dim + d]);
+        memcpy(q + t / WARP * head_dim + d, &code, 4);
+      }
+    });
+  }
+
+  /// Weights times the scales of their values, to whole numbers in the same place, as float.
+  template <class Block>
+  static NEXTOKEN_KERNEL void quantize_weights(Block& block, const Args& a, const AttentionTile& tile, int64_t kv_head,
+                                               int64_t segment, float* scores, int rows, float* out_scale) {
+    block.each([&](int t) {
+      const int64_t b = tile.table + segment * (ATTENTION_SEGMENT / KV_BLOCK) + t / KV_BLOCK;
+      for (int r = 0; r < rows; ++r) {
+        float& p = scores[r * ATTENTION_SEGMENT + t];
+        // The scale of a place that nobody wrote may be NaN, or the block not there, and its p is 0.
+        p = p >= 1e-38f ? p * a.cache.q8_value_scales(a.cache.values(a.block_table[b], kv_head))[t % KV_BLOCK] : 0.0f;
+      }
+    });
+    typename Block::template Local<float> most;
+    block.own([&](int t) {
+      most[t] = 0.0f;
+      for (int i = t % WARP; t / WARP < rows && i < ATTENTION_SEGMENT; i += WARP)
+        most[t] = max1(magnitude(scores[t / WARP * ATTENTION_SEGMENT + i]), most[t]);
+    });
+    fold_max(block, most, WARP);
+    block.each([&](int t) {
+      const Scaling scaling(most[t], MOST_WEIGHT);
+      if (t % WARP == 0) out_scale[t / WARP] = scaling.scale;
+      for (int i = t % WARP; t / WARP < rows && i < ATTENTION_SEGMENT; i += WARP) {
+        float& weight = scores[t / WARP * ATTENTION_SEGMENT + i];
+        weight = (float)scaling.code(weight);
+      }
+    });
+  }
+
   template <class Block>
   static NEXTOKEN_KERNEL void run(Block& block, const Args& a) {
     const AttentionTile tile = a.tiles[block.x()];
@@ -116,6 +124,8 @@ struct AttentionKernel {
     float* const most = block.template shared<float>(TILE_ROWS);
     float* const sums = block.template shared<float>(TILE_ROWS);
     Span* const spans = block.template shared<Span>(TILE_ROWS);
+    float* const q_scale = block.template shared<float>(TILE_ROWS); // of q8
+    float* const out_scale = block.template shared<float>(TILE_ROWS);
     const auto partial = [&](int r) {
       const int64_t row = tile.row - a.partials.first_row + r / tile.n_heads;
       return (row * a.n_heads + first_head + r % tile.n_heads) * a.partials.n_segments + segment;
@@ -136,16 +146,30 @@ struct AttentionKernel {
       if (t < TILE_ROWS) spans[t] = seen(a, tile.position + (t < rows ? t / tile.n_heads : 0), segment);
     });
 
+    if constexpr (Q8) quantize_queries(block, q, q_scale, rows, head_dim);
+
     block.each([&](int t) { // scores of key t
       float sum[TILE_ROWS] = {};
       const bool needed = t >= first.begin && t < last.end;
       if (needed) {
         const int64_t b = tile.table + segment * (ATTENTION_SEGMENT / KV_BLOCK) + t / KV_BLOCK;
-        const uint8_t* const keys = a.cache.keys(a.block_table[b], kv_head);
-        for (int64_t d = 0; d < head_dim; ++d) {
-          const float key = a.cache.read(keys, a.cache.key_at(t % KV_BLOCK, d));
+        uint8_t* const keys = a.cache.keys(a.block_table[b], kv_head);
+        if constexpr (Q8) {
+          int total[TILE_ROWS] = {};
+          for (int64_t d = 0; d < head_dim; ++d) {
+            const int key = (int8_t)keys[a.cache.q8_key_at(t % KV_BLOCK, d)];
+            for (int r = 0; r < TILE_ROWS; ++r)
+              if (r < rows) total[r] += ((const int*)q)[r * head_dim + d] * key;
+          }
+          const float scale = a.cache.q8_key_scales(keys)[t % KV_BLOCK];
           for (int r = 0; r < TILE_ROWS; ++r)
-            if (r < rows) sum[r] = fma1(q[r * head_dim + d], key, sum[r]);
+            if (r < rows) sum[r] = (float)total[r] * (q_scale[r] * scale);
+        } else {
+          for (int64_t d = 0; d < head_dim; ++d) {
+            const float key = a.cache.read(keys, a.cache.key_at(t % KV_BLOCK, d));
+            for (int r = 0; r < TILE_ROWS; ++r)
+              if (r < rows) sum[r] = fma1(q[r * head_dim + d], key, sum[r]);
+          }
         }
       }
       for (int r = 0; r < TILE_ROWS; ++r) {
@@ -189,6 +213,7 @@ struct AttentionKernel {
     block.each([&](int t) {
       if (t % 16 == 0 && t / 16 < TILE_ROWS) sums[t / 16] = value[t];
     });
+    if constexpr (Q8) quantize_weights(block, a, tile, kv_head, segment, scores, rows, out_scale);
 
     block.own([&](int t) {
       if (t < rows) {
@@ -201,20 +226,25 @@ struct AttentionKernel {
       const int slices = (int)(THREADS / at_once), slice = (int)(t / at_once);
       if (slice >= slices) return;
       for (int64_t d = t % at_once; d < width; d += at_once) {
-        float sum[TILE_ROWS] = {};
+        Sum sum[TILE_ROWS] = {};
         for (int key = first.begin; key < last.end; ++key) {
           const int64_t b = tile.table + segment * (ATTENTION_SEGMENT / KV_BLOCK) + key / KV_BLOCK;
           const uint8_t* const values = a.cache.values(a.block_table[b], kv_head);
-          const float v = a.cache.read(values, a.cache.value_at(key % KV_BLOCK, d));
+          const Sum v = Q8 ? (Sum)(int8_t)values[a.cache.q8_value_at(key % KV_BLOCK, d)]
+                           : (Sum)a.cache.read(values, a.cache.value_at(key % KV_BLOCK, d));
           for (int i = 0; i < TILE_ROWS; ++i) {
             const int r = slice + i * slices;
-            if (r < rows && key >= spans[r].begin && key < spans[r].end) // skipped, not multiplied by 0
-              sum[i] = fma1(scores[r * ATTENTION_SEGMENT + key], v, sum[i]);
+            if (r >= rows || key < spans[r].begin || key >= spans[r].end) continue; // not multiplied by 0
+            const float weight = scores[r * ATTENTION_SEGMENT + key];
+            if constexpr (Q8)
+              sum[i] += (int)weight * v;
+            else
+              sum[i] = fma1(weight, v, sum[i]);
           }
         }
         for (int i = 0; i < TILE_ROWS; ++i) {
           const int r = slice + i * slices;
-          if (r < rows) a.partials.out[partial(r) * width + d] = sum[i];
+          if (r < rows) a.partials.out[partial(r) * width + d] = Q8 ? (float)sum[i] * out_scale[r] : (float)sum[i];
         }
       }
     });

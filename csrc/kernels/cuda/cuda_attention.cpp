@@ -1,7 +1,6 @@
 // Positions, the cache and attention of the kernel set on a card.
 #include <algorithm>
 
-#include "base/errors.h"
 #include "kernels/cuda/card.h"
 #include "kernels/cuda/cuda_kernels.h"
 
@@ -11,7 +10,6 @@ namespace {
 constexpr int64_t PARTIAL_BYTES = int64_t{64} << 20; // of attention, at once
 
 CacheLayout layout_of(const KvShape& shape, int64_t layer) {
-  if (shape.type == KvType::q8) throw UnsupportedError("a cache of type q8 does not work on a card yet");
   const int64_t head_bytes = shape.k_bytes() + shape.v_bytes();
   return {shape.type,      shape.head_dim, divide_up(shape.head_dim, 16) * 16,   shape.k_bytes(),
           shape.v_bytes(), head_bytes,     layer * shape.n_kv_heads * head_bytes};

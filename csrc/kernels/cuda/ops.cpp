@@ -65,12 +65,19 @@ void rope(Card& card, const RopeKernel::Args& args, int64_t rows) {
 }
 
 void kv_write(Card& card, const KvWriteKernel::Args& args, int64_t rows, int64_t n_kv_heads) {
-  launch<KvWriteKernel>(card, {rows, n_kv_heads}, args);
+  if (args.cache.type == KvType::q8)
+    launch<KvWriteQ8Kernel>(card, {rows, n_kv_heads, 2}, args, KvWriteQ8Kernel::SHARED_BYTES);
+  else
+    launch<KvWriteKernel>(card, {rows, n_kv_heads}, args);
 }
 
-void attention(Card& card, const AttentionKernel::Args& args, int64_t n_tiles, int64_t n_kv_heads) {
-  launch<AttentionKernel>(card, {n_tiles, n_kv_heads, args.partials.n_segments}, args,
-                          AttentionKernel::shared_bytes(args));
+void attention(Card& card, const TiledAttention& args, int64_t n_tiles, int64_t n_kv_heads) {
+  const Grid grid{n_tiles, n_kv_heads, args.partials.n_segments};
+  const int64_t shared_bytes = AttentionKernel<false>::shared_bytes(args);
+  if (args.cache.type == KvType::q8)
+    launch<AttentionKernel<true>>(card, grid, args, shared_bytes);
+  else
+    launch<AttentionKernel<false>>(card, grid, args, shared_bytes);
 }
 
 void merge(Card& card, const MergeKernel::Args& args, int64_t rows) {

@@ -19,7 +19,7 @@ void convert(Card& card, const ConvertKernel::Args& args, int64_t rows);
 void elementwise(Card& card, const ElementwiseKernel::Args& args, int64_t rows);
 void rope(Card& card, const RopeKernel::Args& args, int64_t rows);
 void kv_write(Card& card, const KvWriteKernel::Args& args, int64_t rows, int64_t n_kv_heads);
-void attention(Card& card, const AttentionKernel::Args& args, int64_t n_tiles, int64_t n_kv_heads);
+void attention(Card& card, const TiledAttention& args, int64_t n_tiles, int64_t n_kv_heads);
 void merge(Card& card, const MergeKernel::Args& args, int64_t rows);
 void combine(Card& card, const CombineKernel::Args& args, int64_t rows);
 void add_gated(Card& card, const AddGatedKernel::Args& args, int64_t rows);
