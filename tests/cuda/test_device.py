@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -83,3 +85,14 @@ def test_inspect_says_why_there_is_no_card(path: Path, monkeypatch: pytest.Monke
     without_kernels(monkeypatch)
     inspect_command(str(path), n_ctx=128, device="cuda")
     assert "card: none. this build of nextoken has no CUDA kernels" in capsys.readouterr().out
+
+
+def test_a_kernel_that_races_is_found_out(host: Any) -> None:
+    assert host.race(host.open(1 << 20)) != host.race(host.open(1 << 20, True))
+
+
+def test_memory_of_the_card_can_not_be_read_by_the_processor(host: Any) -> None:
+    """Or the host launcher would let pass what is an illegal address on a machine with a card."""
+    folder = str(Path(host.__file__).parent)
+    code = f"import sys; sys.path.insert(0, {folder!r}); import _cuda_host as h; h.peek(h.open(1 << 20))"
+    assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode < 0

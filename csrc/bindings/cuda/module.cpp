@@ -34,7 +34,42 @@ py::capsule capsule_of(Card& card) { return py::capsule(static_cast<Device*>(&ca
 // Never freed: models and sessions may point to it for as long as they like.
 py::capsule open(int64_t total_bytes, bool backwards) { return capsule_of(*new Card(total_bytes, backwards)); }
 
+/// What must not be written: in one phase a thread reads what its neighbour writes.
+struct RacingKernel {
+  struct Args {
+    int* out;
+  };
+  static constexpr int THREADS = WARP;
+
+  template <class Block>
+  static void run(Block& block, const Args& a) {
+    int* const place = block.template shared<int>(THREADS);
+    block.each([&](int t) { place[t] = 0; });
+    block.each([&](int t) {
+      place[t] = t + 1;
+      a.out[t] = place[(t + 1) % THREADS];
+    });
+  }
+};
+
+std::vector<int> race(const py::capsule& device) {
+  Card& card = card_of(device);
+  const Buffer out(&card, WARP * 4, "a race");
+  card.launch<RacingKernel>({1}, RacingKernel::THREADS, shared_size(WARP * 4), {out.as<int>()});
+  std::vector<int> found(WARP);
+  card.download(found.data(), out.data(), WARP * 4);
+  return found;
+}
+
+/// What must not be done either: the processor reads the card's memory.
+int peek(const py::capsule& device) {
+  const Buffer buffer(&card_of(device), 4, "a look");
+  return *(volatile int*)buffer.data();
+}
+
 void bind_devices(py::module_& m) {
+  m.def("peek", peek, py::arg("device"), "Ends the process.");
+  m.def("race", race, py::arg("device"), "A kernel that races: its answer depends on the order of threads.");
   m.def("open", open, py::arg("total_bytes"), py::arg("backwards") = false,
         "The processor as a card with so much memory; threads and blocks in the opposite order if `backwards`.");
 }
