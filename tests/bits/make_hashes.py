@@ -8,16 +8,25 @@ Run it only when the arithmetic is changed on purpose; the difference belongs in
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import tempfile
 from pathlib import Path
 
 from tests.bits.test_same_bits import FAMILIES, TYPES, NativeMachine, isas_here, sequences
+from tests.families.cases import CASES, write_file
 
 HASHES = Path(__file__).parent / "hashes.json"
 
 
+# Of families by their parts: what is new in their arithmetic, in two weight types.
+OTHERS = ("gpt2", "gptj", "falcon-40b", "mpt", "command-r-plus", "nemotron")
+OTHER_TYPES = ("F32", "Q8_0")
+
+
 def model_of(folder: Path, family: str, kind: str) -> Path:
+    if family in OTHERS:
+        return write_file(folder / f"{family}-{kind}.gguf", CASES[family], kind)
     return FAMILIES[family](folder / f"{family}-{kind}.gguf", kind)
 
 
@@ -46,6 +55,13 @@ def main() -> None:
             for kv_dtype in ("f32", "q8"):
                 path = model_of(Path(folder), family, "F32")
                 hashes[f"{family} F32, {kv_dtype} cache"] = {
+                    "file": hash_of_file(path),
+                    "logits": hash_of_logits(path, isas_here()[0], kv_dtype),
+                }
+        for family in OTHERS:
+            for kind, kv_dtype in itertools.product(OTHER_TYPES, ("f16", "q8")):
+                path = model_of(Path(folder), family, kind)
+                hashes[f"{family} {kind}, {kv_dtype} cache"] = {
                     "file": hash_of_file(path),
                     "logits": hash_of_logits(path, isas_here()[0], kv_dtype),
                 }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bits.make_hashes import HASHES, hash_of_file, hash_of_logits, model_of
+from tests.bits.make_hashes import HASHES, OTHER_TYPES, OTHERS, hash_of_file, hash_of_logits, model_of
 from tests.bits.test_same_bits import FAMILIES, TYPES, isas_here
 
 EXPECTED = json.loads(HASHES.read_text())
@@ -30,3 +30,12 @@ def test_the_bits_are_those_on_record(tmp_path: Path, family: str, kind: str) ->
 @pytest.mark.parametrize("kv_dtype", ["f32", "q8"])
 def test_the_bits_of_other_caches_are_those_on_record(tmp_path: Path, family: str, kv_dtype: str) -> None:
     check(model_of(tmp_path, family, "F32"), kv_dtype, EXPECTED[f"{family} F32, {kv_dtype} cache"])
+
+
+@pytest.mark.parametrize("family", OTHERS)
+@pytest.mark.parametrize("kind", OTHER_TYPES)
+@pytest.mark.parametrize("kv_dtype", ["f16", "q8"])
+def test_the_bits_of_other_families_are_those_on_record(
+    tmp_path: Path, family: str, kind: str, kv_dtype: str
+) -> None:
+    check(model_of(tmp_path, family, kind), kv_dtype, EXPECTED[f"{family} {kind}, {kv_dtype} cache"])

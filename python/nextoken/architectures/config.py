@@ -66,6 +66,10 @@ class Config:
             return self._checkpoint.get_float(key, default, above=0.0)
         return self._checkpoint.need_float(key, above=0.0)
 
+    def at_least_zero(self, name: str) -> float:
+        """A finite float from zero on; 0.0 if it is missing."""
+        return self._checkpoint.get_float(self._key(name), 0.0, lo=0.0)
+
     def soft_cap(self, name: str) -> float:
         """A finite float above zero; 0.0, which stands for no cap, if it is missing."""
         return self._checkpoint.get_float(self._key(name), 0.0, above=0.0)
@@ -73,6 +77,15 @@ class Config:
     def boolean(self, name: str, default: bool) -> bool:
         """True or false."""
         return self._checkpoint.get_bool(self._key(name), default)
+
+    def slides(self, name: str, every: int, n_layers: int) -> list[bool]:
+        """Which layers have a sliding window: a list in the file, or all but the last of every so many."""
+        key = self._key(name)
+        metadata = self._checkpoint.metadata
+        if key in metadata and metadata.kind(key).startswith("arr["):
+            return [value == 1 for value in self._checkpoint.need_ints(key, n_layers, 0, 1)]
+        every = self._checkpoint.get_int(key, every, 1, None)
+        return [(i + 1) % every != 0 for i in range(n_layers)]
 
     def choice(self, name: str, choices: Sequence[str], default: str) -> str:
         """One of the strings in `choices`; UnsupportedModelError, naming the key, for another."""

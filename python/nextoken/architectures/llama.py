@@ -55,6 +55,13 @@ WIDEST, MOST_HEADS = 1 << 24, 65536  # as in the native Spec, for the two that o
 
 @register("llama", roles=ROLES | BIASES | EXPERTS, optional=OPTIONAL, harmless=HARMLESS)
 def spec(config: Config) -> Spec:
+    s = decoder(config)
+    s.norm_eps = config.positive("attention.layer_norm_rms_epsilon")
+    return s
+
+
+def decoder(config: Config) -> Spec:
+    """All of it but the norms, which other families have too."""
     s = Spec()
     s.n_ctx = config.integer("context_length", lo=1)
     s.vocab_size = config.rows_of("token_embd.weight")
@@ -71,7 +78,6 @@ def spec(config: Config) -> Spec:
     s.n_rot = config.integer("rope.dimension_count", default=s.head_dim)
     s.rope_pairs = RopePairs.adjacent  # files hold q and k rows permuted for it
     s.gate = Gate.silu
-    s.norm_eps = config.positive("attention.layer_norm_rms_epsilon")
     s.attention_scale = 1.0 / math.sqrt(s.head_dim)
     s.experts = experts(config, s.ffn_size)
     s.layers = [layer(config)] * config.integer("block_count", lo=1, hi=4096)

@@ -21,7 +21,9 @@ HARMLESS = frozenset({
     "model_type", "output_attentions", "output_hidden_states", "pad_token_id", "prefix", "pretraining_tp",
     "output_router_logits", "problem_type", "resid_pdrop", "return_dict", "router_aux_loss_coef", "router_jitter_noise",
     "sep_token_id", "tokenizer_class", "torch_dtype", "transformers_version", "unsloth_version", "use_cache",
-    "use_return_dict",
+    "use_return_dict", "attn_pdrop", "classifier_dropout", "dropout", "emb_pdrop", "embedding_dropout",
+    "gradient_checkpointing", "hidden_dropout", "init_std", "is_decoder", "layerdrop", "residual_dropout",
+    "task_specific_params", "unk_token_id",
 })  # fmt: skip
 
 
@@ -36,14 +38,30 @@ class ConfigJson:
         self.path = path
         self._prefix = prefix
         self._read: set[str] = set()
+        self._others: Mapping[str, str] = {}
+
+    def call(self, **others: str) -> None:
+        """Other names that a family has for keys: `hidden_size="n_embd"`. Where both are there the usual one holds."""
+        self._others = others
+
+    def name(self, key: str) -> str:
+        """What a key is called in this file."""
+        other = self._others.get(key, key)
+        return key if key in self._values or other not in self._values else other
+
+    def ignore(self, *keys: str) -> None:
+        """Keys that change nothing in this family."""
+        self._read.update(keys)
 
     def has(self, key: str) -> bool:
         """Whether the key is there with a value; null says nothing."""
+        key = self.name(key)
         self._read.add(key)
         return self._values.get(key) is not None
 
     def is_null(self, key: str) -> bool:
         """Whether the key is there and says null, which for some keys is not the default."""
+        key = self.name(key)
         self._read.add(key)
         return key in self._values and self._values[key] is None
 
@@ -92,6 +110,7 @@ class ConfigJson:
 
     def only(self, key: str, applied: Sequence[Any], default: Any) -> Any:
         """One of the values this version applies; UnsupportedModelError for another. null is None."""
+        key = self.name(key)
         self._read.add(key)
         value = self._values.get(key, default)
         if not any(value is a or (type(value) is type(a) and value == a) for a in applied):
@@ -118,11 +137,11 @@ class ConfigJson:
 
     def error(self, key: str, message: str) -> ModelFormatError:
         """A ModelFormatError about a key, to raise."""
-        name = self._prefix + key
+        name = self._prefix + self.name(key)
         return ModelFormatError(f"{self.path}: {name} {message}", path=self.path, field=name)
 
     def _get(self, key: str, default: Any) -> Any:
-        value = self._values[key] if self.has(key) else default
+        value = self._values[self.name(key)] if self.has(key) else default
         if value is None:
             raise self.error(key, "is missing")
         return value

@@ -9,6 +9,7 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nextoken import _native
@@ -94,18 +95,7 @@ class FolderCheckpoint(GGUFCheckpoint):
                 raise UnsupportedModelError(
                     f"{self.paths[index]}: tensor {shortened(name)} is {stored.dtype}; BF16, F16 and F32 are read"
                 )
-            last = gguf_name.rpartition(".")[0].rpartition(".")[2]
-            found[gguf_name] = TensorInfo(
-                name,
-                stored.shape[::-1],
-                TYPES[stored.dtype],
-                stored.dtype,
-                stored.offset,
-                stored.nbytes,
-                file=index,
-                halved_heads=t.halved_heads.get(last, 0),
-                plus=t.norm_plus if last.endswith("norm") else 0.0,
-            )
+            found[gguf_name] = _tensor(name, stored, index, gguf_name, t)
         for i in range(t.hparams["block_count"] if t.required else 0):
             for template in t.required:
                 if template.format(i=i) not in found:
@@ -125,6 +115,38 @@ class FolderCheckpoint(GGUFCheckpoint):
                 self.hparam_key("vocab_size"), f"is {t.hparams['vocab_size']}, the embedding has {rows} rows"
             )
         return found
+
+
+def _tensor(name: str, stored: safetensors.Stored, index: int, gguf_name: str, t: Translation) -> TensorInfo:
+    """What becomes of a tensor of file `index`."""
+    stem, _, kind = gguf_name.rpartition(".")
+    last = stem.rpartition(".")[2]
+    matrix = len(stored.shape) > 1
+    transposed = matrix and last in t.transposed
+    info = TensorInfo(
+        name,
+        stored.shape if transposed else stored.shape[::-1],
+        TYPES[stored.dtype],
+        stored.dtype,
+        stored.offset,
+        stored.nbytes,
+        file=index,
+        halved_heads=t.halved_heads.get(last, 0),
+        qkv_groups=t.qkv_groups if last == "attn_qkv" else 0,
+        head_dim=t.hparams["attention.key_length"] if last == "attn_qkv" and t.qkv_groups else 0,
+        transposed=transposed,
+        plus=t.norm_plus if last.endswith("norm") and kind == "weight" else 0.0,
+    )
+    skipped = t.skipped_rows.get(gguf_name, 0)
+    if not skipped or not matrix or info.shape[-1] <= skipped:
+        return info
+    rows, skipped_bytes = info.shape[-1], skipped * (info.nbytes // info.shape[-1])
+    return replace(
+        info,
+        shape=(*info.shape[:-1], rows - skipped),
+        offset=info.offset + skipped_bytes,
+        nbytes=info.nbytes - skipped_bytes,
+    )
 
 
 class TranslatedMetadata(Metadata):

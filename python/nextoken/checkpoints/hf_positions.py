@@ -25,10 +25,14 @@ def same_positions(
     theta: float = 10000.0,
     window: int | None = None,
     partial: bool = False,
+    share: float = 1.0,
 ) -> LayerSpec:
-    """Every layer rotates and sees alike; returns that layer. `partial`: heads of this family may rotate in part."""
+    """Every layer rotates and sees alike; returns that layer.
+
+    `partial`: heads of this family may rotate in part, by default that `share` of them.
+    """
     scaling, base = _parts(config, theta)
-    layer = _rotation(config, scaling, t, base, partial=partial)
+    layer = _rotation(config, scaling, t, base, partial=partial, share=share)
     scaling.require_all_read()
     layer.window = window or 0
     t.layers = [layer] * _n_layers(t)
@@ -151,11 +155,11 @@ def _rotation(
     *,
     single: bool = True,
     partial: bool = False,
+    share: float = 1.0,
 ) -> LayerSpec:
     """The positions that an object of config.json describes; with `single`, they are those of every layer."""
     t.put("rope.freq_base", theta, "rope_theta")
     head_dim = t.hparams["attention.key_length"]
-    share = 1.0
     for part in (config, scaling):
         if not partial:
             part.only("partial_rotary_factor", (1.0, 1, None), None)

@@ -74,6 +74,9 @@ class Translation:
     unused: tuple[str, ...] = (ROTARY_TABLES,)  # names, or parts of them, that play no part in the text model
     required: tuple[str, ...] = ()  # GGUF's names that the family may lack, and this config.json does not
     halved_heads: Mapping[str, int] = field(default_factory=dict)  # by GGUF's last name, see TensorInfo
+    qkv_groups: int = 0  # of fused q, k, v, see TensorInfo
+    transposed: tuple[str, ...] = ()  # by GGUF's last name: matrices that stand column by column
+    skipped_rows: Mapping[str, int] = field(default_factory=dict)  # by GGUF's name: before the first used
     norm_plus: float = 0.0  # is added to weights of norms
     tied: bool = False
     rope_divisors: tuple[float, ...] = ()
@@ -148,8 +151,14 @@ def sizes(
     n_kv_heads: int | None = None,
     head_dim: int | None = None,
     tied: bool = False,
+    layer_norm: str | None = None,
+    ffn_times: int | None = None,
 ) -> None:
-    """The hyper-parameters every family has; the defaults are the family's."""
+    """The hyper-parameters every family has; the defaults are the family's.
+
+    `layer_norm` is the key of its epsilon where norms are no RMS norms; without `intermediate_size` the feed-forward is
+    `ffn_times` as wide as the stream.
+    """
     n_heads = config.integer("num_attention_heads")
     hidden = config.integer("hidden_size")
     if n_heads < 1:
@@ -158,20 +167,22 @@ def sizes(
     n_kv_heads = config.integer("num_key_value_heads", default)
     width = hidden // n_heads if head_dim is None or config.is_null("head_dim") else head_dim
     head_dim = config.integer("head_dim", width)
+    ffn_size = None if ffn_times is None else ffn_times * hidden
+    norm = layer_norm or "rms_norm_eps"
     for name, value, origin in (
         ("context_length", config.integer("max_position_embeddings", n_ctx), "max_position_embeddings"),
         ("embedding_length", hidden, "hidden_size"),
-        ("feed_forward_length", config.integer("intermediate_size"), "intermediate_size"),
+        ("feed_forward_length", config.integer("intermediate_size", ffn_size), "intermediate_size"),
         ("block_count", config.integer("num_hidden_layers"), "num_hidden_layers"),
         ("attention.head_count", n_heads, "num_attention_heads"),
         ("attention.head_count_kv", n_kv_heads, "num_key_value_heads"),
         ("attention.key_length", head_dim, "head_dim"),
         ("attention.value_length", head_dim, "head_dim"),
         ("rope.dimension_count", head_dim, "head_dim"),
-        ("attention.layer_norm_rms_epsilon", config.number("rms_norm_eps", eps), "rms_norm_eps"),
+        (f"attention.layer_norm_{'' if layer_norm else 'rms_'}epsilon", config.number(norm, eps), norm),
         ("vocab_size", config.integer("vocab_size"), "vocab_size"),
     ):
-        t.put(name, value, origin)
+        t.put(name, value, config.name(origin))
     t.tied = config.flag("tie_word_embeddings", tied)
 
 

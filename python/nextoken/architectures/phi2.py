@@ -1,0 +1,45 @@
+"""Phi 1 to 2: GPT-NeoX whose attention and feed-forward read the same norm, and a head with a bias. arXiv:2309.05463"""
+
+from __future__ import annotations
+
+from nextoken._native import Gate, Residual, Spec
+from nextoken.architectures import gpt2, llama
+from nextoken.architectures.config import Config
+from nextoken.architectures.registry import register
+from nextoken.checkpoints.hf_config import ConfigJson
+from nextoken.checkpoints.hf_positions import same_positions
+from nextoken.checkpoints.hf_translation import Translation, folder, sizes
+
+ROLES = gpt2.without(gpt2.ROLES, "ffn_norm", "ffn_norm_bias") | {"lm_head_bias": "output.bias"}
+
+
+@register("phi2", roles=ROLES, optional=gpt2.TIED, harmless=llama.HARMLESS)
+def spec(config: Config) -> Spec:
+    s = gpt2.decoder(config, Gate.gelu_tanh)
+    s.residual = Residual.parallel_one_norm
+    return s
+
+
+@folder("phi")
+def hf(config: ConfigJson) -> Translation:
+    t = Translation("phi2", HF_TENSORS)
+    sizes(config, t, eps=1e-5, layer_norm="layer_norm_eps")
+    gpt2.hf_activation(config, t, "hidden_act", "gelu_new")
+    config.only("qk_layernorm", (False,), False)
+    same_positions(config, t, partial=True, share=0.5)
+    return t
+
+
+HF_TENSORS = {"model.embed_tokens.weight": "token_embd.weight"} | gpt2.hf_parts(
+    {
+        "lm_head": "output",
+        "model.final_layernorm": "output_norm",
+        "model.layers.{i}.input_layernorm": "blk.{i}.attn_norm",
+        "model.layers.{i}.self_attn.q_proj": "blk.{i}.attn_q",
+        "model.layers.{i}.self_attn.k_proj": "blk.{i}.attn_k",
+        "model.layers.{i}.self_attn.v_proj": "blk.{i}.attn_v",
+        "model.layers.{i}.self_attn.dense": "blk.{i}.attn_output",
+        "model.layers.{i}.mlp.fc1": "blk.{i}.ffn_up",
+        "model.layers.{i}.mlp.fc2": "blk.{i}.ffn_down",
+    }
+)

@@ -1,0 +1,42 @@
+"""Writes decoders.npz, what transformers makes of the models of cases.py in float32:
+
+    PYTHONPATH=. python -m tests.families.make_decoders [NAME...]
+
+where torch and transformers are installed. Every thirteenth row of the logits of `ids()` is kept.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.families.cases import CASES, Case
+from tests.families.tiny import ids
+
+REFERENCE = Path(__file__).with_name("decoders.npz")
+STEP = 13
+
+
+def float32_logits(case: Case) -> Any:
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.for_model(**case.config())
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").float().eval()
+    ours = {name: torch.from_numpy(value) for name, value in case.decoder()[1].items()}
+    theirs = set(model.state_dict()) - ({"lm_head.weight"} - set(ours))
+    assert set(ours) == theirs, set(ours) ^ theirs
+    model.load_state_dict(ours, strict=False)
+    model.tie_weights()
+    with torch.no_grad():
+        return model(torch.tensor([ids()]), use_cache=False).logits[0].numpy()
+
+
+if __name__ == "__main__":
+    names = sys.argv[1:] or [name for name, case in CASES.items() if case.in_transformers]
+    rows = dict(np.load(REFERENCE)) if REFERENCE.exists() else {}
+    rows |= {name: float32_logits(CASES[name])[::STEP] for name in names}
+    np.savez_compressed(REFERENCE, **rows)

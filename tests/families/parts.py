@@ -1,0 +1,228 @@
+"""A decoder by its parts, float64 as a textbook writes it: what families are put together from in decoders.py.
+
+`logits` runs it in NumPy without a cache; `gguf` names its parts as llama.cpp's converters do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tests import reference_ops
+from tests.families.reference import attention, silu
+from tests.model.reference import gelu_tanh, softmax
+
+Array = npt.NDArray[Any]
+
+
+def relu_squared(x: Array) -> Array:
+    return np.maximum(x, 0.0) ** 2
+
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "silu": silu,
+    "gelu": reference_ops.gelu,
+    "gelu_new": gelu_tanh,
+    "gelu_pytorch_tanh": gelu_tanh,
+    "relu": reference_ops.relu,
+    "relu2": relu_squared,
+}
+
+
+@dataclass
+class Part:
+    """A matrix (out, in) or the weight of a norm (n,), and a bias."""
+
+    weight: Array
+    bias: Array | None = None
+
+    def __call__(self, x: Array) -> Array:
+        y = x @ self.weight.astype(np.float64).T
+        return y if self.bias is None else y + self.bias
+
+
+@dataclass
+class Layer:
+    q: Part
+    k: Part
+    v: Part
+    o: Part
+    up: Part
+    down: Part
+    gate: Part | None = None
+    attn_norm: Part | None = None
+    ffn_norm: Part | None = None
+    attn_post_norm: Part | None = None
+    ffn_post_norm: Part | None = None
+    q_norm: Part | None = None
+    k_norm: Part | None = None
+    rotates: bool = True
+    window: int | None = None
+
+
+@dataclass
+class Decoder:
+    heads: int
+    kv_heads: int
+    head_dim: int
+    embedding: Array
+    final_norm: Part
+    layers: list[Layer]
+    head: Part | None = None  # None: the embedding
+    positions: Array | None = None
+    embedding_norm: Part | None = None
+    layer_norm: bool = True
+    eps: float = 1e-5
+    activation: str = "silu"
+    parallel: bool = False
+    n_rot: int | None = None
+    adjacent: bool = False
+    theta: float = 10000.0
+    norm_rotated: bool = False  # heads are rotated, then normed
+    alibi: float = 0.0
+    clip: float = np.inf
+    embedding_scale: float = 1.0
+    residual_scale: float = 1.0
+    logit_scale: float = 1.0
+
+
+def slopes(n_heads: int, bias: float) -> Array:
+    """A geometric series, and between its members those of one twice as dense. arXiv:2108.12409"""
+    power = 2 ** int(np.log2(n_heads))
+    exponents = [bias * (i + 1) / power for i in range(power)]
+    exponents += [bias * (2 * i + 1) / (2 * power) for i in range(n_heads - power)]
+    return 2.0 ** -np.array(exponents)
+
+
+def logits(m: Decoder, ids: list[int]) -> Array:
+    """Token ids [T] to logits [T, V]."""
+    t = len(ids)
+    f = ACTIVATIONS[m.activation]
+
+    def norm(x: Array, part: Part | None) -> Array:
+        if part is None:
+            return x
+        d = x - x.mean(axis=-1, keepdims=True) if m.layer_norm else x
+        y = d / np.sqrt(np.mean(d * d, axis=-1, keepdims=True) + m.eps) * part.weight
+        return y if part.bias is None else y + part.bias
+
+    def turned(x: Array, layer: Layer) -> Array:
+        n_rot = m.head_dim if m.n_rot is None else m.n_rot
+        if not layer.rotates:
+            return x
+        return reference_ops.rope(x, np.arange(t), m.theta, n_rot, "adjacent" if m.adjacent else "halves")
+
+    def prepared(x: Array, weight: Part | None, layer: Layer) -> Array:
+        if m.norm_rotated:
+            return norm(turned(x, layer), weight)
+        return turned(norm(x, weight), layer)
+
+    def attend(h: Array, layer: Layer) -> Array:
+        q, k, v = (
+            np.clip(part(h), -m.clip, m.clip).reshape(t, -1, m.head_dim)
+            for part in (layer.q, layer.k, layer.v)
+        )
+        q, k = prepared(q, layer.q_norm, layer), prepared(k, layer.k_norm, layer)
+        scale = m.head_dim**-0.5
+        if not m.alibi:
+            return layer.o(attention(q, k, v, scale, None, layer.window).reshape(t, -1))
+        group = m.heads // m.kv_heads
+        k, v = np.repeat(k, group, axis=1), np.repeat(v, group, axis=1)
+        behind = np.arange(t)[None, :] - np.arange(t)[:, None]
+        scores = np.einsum("qhd,khd->hqk", q, k) * scale + slopes(m.heads, m.alibi)[:, None, None] * behind
+        scores = np.where(behind > 0, -np.inf, scores)
+        return layer.o(np.einsum("hqk,khd->qhd", softmax(scores), v).reshape(t, -1))
+
+    def feed_forward(h: Array, layer: Layer) -> Array:
+        return layer.down(f(layer.up(h)) if layer.gate is None else f(layer.gate(h)) * layer.up(h))
+
+    x = m.embedding.astype(np.float64)[ids] * m.embedding_scale
+    if m.positions is not None:
+        x = x + m.positions[:t]
+    x = norm(x, m.embedding_norm)
+    for layer in m.layers:
+        h = norm(x, layer.attn_norm)
+        a = norm(attend(h, layer), layer.attn_post_norm) * m.residual_scale
+        if not m.parallel:
+            h = norm(x + a, layer.ffn_norm)
+        elif layer.ffn_norm is not None:
+            h = norm(x, layer.ffn_norm)
+        x = x + a + norm(feed_forward(h, layer), layer.ffn_post_norm) * m.residual_scale
+    x = norm(x, m.final_norm)
+    return (m.head or Part(m.embedding))(x) * m.logit_scale
+
+
+NAMES = {
+    "attn_norm": "attn_norm",
+    "q": "attn_q",
+    "k": "attn_k",
+    "v": "attn_v",
+    "o": "attn_output",
+    "q_norm": "attn_q_norm",
+    "k_norm": "attn_k_norm",
+    "attn_post_norm": "post_attention_norm",
+    "ffn_norm": "ffn_norm",
+    "gate": "ffn_gate",
+    "up": "ffn_up",
+    "down": "ffn_down",
+    "ffn_post_norm": "post_ffw_norm",
+}
+
+
+def _joined(*parts: Part) -> Part:
+    biases = [part.bias for part in parts]
+    bias = None if biases[0] is None else np.concatenate([b for b in biases if b is not None])
+    return Part(np.concatenate([part.weight for part in parts]), bias)
+
+
+def _paired(part: Part, n_heads: int) -> Part:
+    """Rows of halves that rotate together become neighbours."""
+
+    def order(x: Array) -> Array:
+        return x.reshape(n_heads, 2, -1, *x.shape[1:]).swapaxes(1, 2).reshape(x.shape)
+
+    return Part(order(part.weight), None if part.bias is None else order(part.bias))
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a family's files differ: fused matrices, names, rows of q and k as pairs."""
+
+    fused: tuple[str, ...] = ()  # "qkv", "gate_up"
+    names: Mapping[str, str] = field(default_factory=dict)
+    paired: bool = False
+
+
+def gguf(m: Decoder, how: Format) -> dict[str, Array]:
+    """The tensors of a GGUF file by name, rows first."""
+    found: dict[str, Part | None] = {
+        "token_embd": Part(m.embedding),
+        "token_embd_norm": m.embedding_norm,
+        "output_norm": m.final_norm,
+        "output": m.head,
+        "position_embd": None if m.positions is None else Part(m.positions),
+    }
+    for i, layer in enumerate(m.layers):
+        parts: dict[str, Part | None] = {role: getattr(layer, role) for role in NAMES}
+        if how.paired:
+            parts |= {"q": _paired(layer.q, m.heads), "k": _paired(layer.k, m.kv_heads)}
+        blocks = {
+            NAMES[role] if role not in how.names else how.names[role]: part for role, part in parts.items()
+        }
+        if "qkv" in how.fused:
+            blocks["attn_qkv"] = _joined(layer.q, layer.k, layer.v)
+            blocks |= dict.fromkeys(("attn_q", "attn_k", "attn_v"))
+        if "gate_up" in how.fused and layer.gate is not None:
+            blocks |= {"ffn_up": _joined(layer.gate, layer.up), "ffn_gate": None}
+        found |= {f"blk.{i}.{name}": part for name, part in blocks.items()}
+    tensors = {}
+    for name, part in found.items():
+        if part is not None:
+            tensors[name + ".weight"] = part.weight
+            if part.bias is not None:
+                tensors[name + ".bias"] = part.bias
+    return tensors

@@ -1,0 +1,151 @@
+"""Families by their parts: against the float64 textbook, transformers, as file and as folder, and the same bits."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nextoken import LLM, errors
+from tests.bits.test_same_bits import check_model, few_ways, isas_here
+from tests.families import parts
+from tests.families.cases import CASES, write_file, write_folder
+from tests.families.make_decoders import REFERENCE, STEP
+from tests.families.tiny import ids
+
+TRANSFORMERS = np.load(REFERENCE)
+IN_TRANSFORMERS = [name for name, case in CASES.items() if case.in_transformers]
+
+
+@functools.cache
+def expected(name: str) -> np.ndarray:
+    return parts.logits(CASES[name].decoder()[0], ids())
+
+
+def logits(path: Path, n: int = 300, **options: Any) -> np.ndarray:
+    with LLM(path, kv_dtype="f32", **options) as llm:
+        return np.asarray(llm([ids(n)])[0])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_logits_meet_the_textbook_and_transformers(tmp_path: Path, name: str) -> None:
+    actual = logits(write_file(tmp_path / "m.gguf", CASES[name]))
+    largest = np.abs(expected(name)).max()
+    assert np.std(expected(name)) > 0.05 * largest
+    # Float32 through four layers, against float64, and against float32 in another order of sums.
+    assert np.abs(actual - expected(name)).max() <= 2e-5 * largest
+    if CASES[name].in_transformers:
+        assert np.abs(actual[::STEP] - TRANSFORMERS[name]).max() <= 1e-4 * largest
+
+
+@pytest.mark.parametrize("name", IN_TRANSFORMERS)
+def test_a_folder_has_the_bits_of_the_file(tmp_path: Path, name: str) -> None:
+    folder = logits(write_folder(tmp_path / "hf", CASES[name]))
+    assert folder.tobytes() == logits(write_file(tmp_path / "m.gguf", CASES[name])).tobytes()
+
+
+OTHERS_HAVE_IT_TOO = (
+    "gptneox-sequential",
+    "stablelm",
+    "falcon-7b",
+    "command-r",
+    "glm",
+    "internlm2",
+    "minicpm",
+)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name in OTHERS_HAVE_IT_TOO else ()) for name in CASES],
+)
+def test_every_way_gives_the_same_bits(tmp_path: Path, name: str) -> None:
+    path = write_file(tmp_path / "m.gguf", CASES[name], "Q8_0")
+    check_model(path, few_ways(isas_here()), (71, 1, 18))
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name != "opt"])
+def test_tensors_are_named_as_the_gguf_package_names_them(name: str) -> None:
+    import gguf
+
+    arch = next(a for a, text in gguf.MODEL_ARCH_NAMES.items() if text == CASES[name].architecture)
+    known = {gguf.TENSOR_NAMES[tensor].format(bid=i) for tensor in gguf.MODEL_TENSORS[arch] for i in range(4)}
+    ours = {tensor.rpartition(".")[0] for tensor in parts.gguf(CASES[name].decoder()[0], CASES[name].format)}
+    assert ours <= known, ours - known
+
+
+def refused(path: Path, message: str) -> None:
+    with pytest.raises((errors.UnsupportedModelError, errors.ModelFormatError), match=message):
+        LLM(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("gpt2", {"scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx is true"),
+        ("gpt2", {"activation_function": "mish"}, "activation_function is 'mish'"),
+        ("gptj", {"rotary": False}, "rotary is false"),
+        ("falcon-7b", {"alibi": True}, "alibi is true"),
+        ("falcon-7b", {"bias": True}, "asks for biases"),
+        ("bloom", {"apply_residual_connection_post_layernorm": True}, "apply_residual_connection_post_layernorm"),
+        ("mpt", {"attn_config": {"qk_ln": True}}, "qk_ln is true"),
+        ("mpt", {"attn_config": {"alibi": False}}, "alibi is false"),
+        ("mpt", {"attn_config": {"sideways": 1}}, "attn_config.'sideways' is not applied"),
+        ("opt", {"do_layer_norm_before": False}, "do_layer_norm_before is false"),
+        ("opt", {"word_embed_proj_dim": 64}, "word_embed_proj_dim is 64"),
+        ("stablelm", {"qk_layernorm": True}, "qk_layernorm is true"),
+        ("command-r", {"layer_norm_bias": True}, "layer_norm_bias is true"),
+        ("cohere2", {"position_embedding_type": "rope"}, "position_embedding_type"),
+        ("phi2", {"qk_layernorm": True}, "qk_layernorm is true"),
+        ("gptneox", {"rotary_pct": 0.2}, "n_rot"),
+    ],
+)  # fmt: skip
+def test_what_is_not_applied_is_named(
+    tmp_path: Path, name: str, changes: dict[str, Any], message: str
+) -> None:
+    refused(write_folder(tmp_path / "hf", CASES[name], changes), message)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("gpt2", {"activation_function": "gelu"}),
+        ("gptneox", {"rotary_pct": 0.5}),
+        ("gptneox", {"rotary_emb_base": 500}),
+        ("gptneox", {"use_parallel_residual": False}),
+        ("phi2", {"partial_rotary_factor": 1.0}),
+        ("starcoder2", {"sliding_window": None}),
+        ("gptj", {"rotary_dim": 16}),
+        ("mpt", {"attn_config": {"clip_qkv": None}}),
+        ("mpt", {"attn_config": {"clip_qkv": 1.0, "alibi_bias_max": 5}}),
+        ("mpt", {"attn_config": {"clip_qkv": 1.0, "softmax_scale": 0.5}}),
+        ("command-r", {"logit_scale": 1.0}),
+        ("cohere2", {"layer_types": ["sliding_attention"] * 4}),
+        ("exaone4-32b", {"layer_types": ["sliding_attention"] * 4}),
+        ("hunyuan", {"rope_parameters": {"rope_type": "dynamic", "alpha": 1000.0}}),
+        ("nemotron", {"hidden_act": "relu"}),
+    ],
+)  # fmt: skip
+def test_a_key_that_changes_the_arithmetic_changes_the_logits(
+    tmp_path: Path, name: str, changes: dict[str, Any]
+) -> None:
+    before = logits(write_folder(tmp_path / "before", CASES[name]), 90)
+    after = logits(write_folder(tmp_path / "after", CASES[name], changes), 90)
+    assert np.abs(after - before).max() > 1e-4 * np.abs(before).max()
+
+
+def test_learned_positions_end_where_their_table_does(tmp_path: Path) -> None:
+    path = write_file(tmp_path / "m.gguf", CASES["gpt2"])
+    with LLM(path, n_ctx=600) as llm, pytest.raises(errors.ContextLengthError, match="context of 512"):
+        llm([ids(513)])
+
+
+def test_a_file_that_lacks_a_bias_is_refused(tmp_path: Path) -> None:
+    case = CASES["gpt2"]
+    path = write_file(tmp_path / "m.gguf", case)
+    spoilt = path.read_bytes().replace(b"blk.0.ffn_up.bias", b"blk.0.ffn_up.bios")
+    path.write_bytes(spoilt)
+    refused(path, "blk.0.ffn_up.bi")
