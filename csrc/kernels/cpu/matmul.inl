@@ -8,7 +8,7 @@
 // One or two tokens leave memory to the hardware's prefetching and are slower with ours; a few are bound by arithmetic,
 // and weights come meanwhile if a line is asked for with every group, not many at once.
 template <int T, int R>
-constexpr bool PREFETCHES = T > 2 && R == 1 && LANES == PANEL_ROWS;
+constexpr bool PREFETCHES = T > 2 && R == 1;
 constexpr int64_t PREFETCH_AHEAD = 6144; // bytes of one stream; past its end is harmless
 
 static inline float f16_of_row(const uint8_t* halves, int64_t lane) {

@@ -39,7 +39,7 @@ struct TilesQ256 {
         }
         UNROLL for (int r = 0; r < R; ++r) {
           const Codes codes = F::template codes<SUB, G>(block.w[r], block.lane[r]);
-          UNROLL for (int t = 0; t < T; ++t) sums[I][t][r].template add<G>(
+          UNROLL for (int t = 0; t < T; ++t) sums[I][t][r].template add<G, T * R == 1>(
               codes, block.x + t * block.x_stride + (SUB * F::SUB_GROUPS + G) * 4);
         }
         add_groups<SET, FIRST, STEP + 1>(sums, block);
@@ -97,6 +97,10 @@ struct TilesQ256 {
 
       for (int64_t b = 0; b < a.k / 256; ++b) {
         block.sums16.set(x_sum, a.in.sum_stride);
+        if constexpr (T == 1) { // scales are wanted after lines that stand behind them: memory is asked in its order
+          constexpr int64_t CODES = F::SCALES + F::SUB_BLOCKS * (F::HAS_MIN ? 32 : 16);
+          UNROLL for (int64_t at = 0; at < CODES; at += layout::LINE) prefetch(block.w[0] + at);
+        }
         I32xL total[T][R];
         UNROLL for (int t = 0; t < T; ++t) UNROLL for (int r = 0; r < R; ++r) total[t][r] = zeroI();
         add_sub_blocks<0, 0>(total, block);

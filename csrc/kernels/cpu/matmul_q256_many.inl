@@ -3,14 +3,14 @@
 // What a block's sums of activations, one per 16, are wanted for.
 template <class F, int T>
 struct Sums16 {
-  int32_t start[T][F::SUB_BLOCKS]; // -zero * sum of the activations of a sub-block
+  int32_t start[T][F::SUB_BLOCKS]; // of a sub-block's sum
   int16_t pairs[T][F::SUB_BLOCKS]; // sums of activations of sub-blocks, at most 4,064
 
   FORCE_INLINE void set(const int32_t* sum16, int64_t stride) {
     UNROLL for (int t = 0; t < T; ++t, sum16 += stride) {
       for (int sub = 0; sub < F::SUB_BLOCKS; ++sub) {
         const int32_t sum = F::SUB_BLOCKS == 16 ? sum16[sub] : sum16[2 * sub] + sum16[2 * sub + 1];
-        if constexpr (F::ZERO) start[t][sub] = -F::ZERO * sum;
+        if constexpr (F::ZERO) start[t][sub] = BlockSum<F::BITS, F::ZERO>::start_of(sum);
         if constexpr (F::HAS_MIN) pairs[t][sub] = (int16_t)sum;
       }
     }

@@ -21,7 +21,8 @@ struct TilesQ32 {
         prefetch(q[0] + PREFETCH_AHEAD + STEP * layout::LINE);
       UNROLL for (int r = 0; r < R; ++r) {
         const Codes codes = F::template codes<G>(q[r]);
-        UNROLL for (int t = 0; t < T; ++t) sums[G * PARTS / 8][t][r].template add<STEP>(codes, x + t * stride + G * 4);
+        UNROLL for (int t = 0; t < T; ++t) sums[G * PARTS / 8][t][r].template add<STEP, T * R == 1>(
+            codes, x + t * stride + G * 4);
       }
     }
 
@@ -48,13 +49,15 @@ struct TilesQ32 {
           const uint8_t* q[R];
           UNROLL for (int r = 0; r < R; ++r) q[r] = chunk[r] + layout::LINE + b * F::CODE_BYTES + lane[r] * 4;
           Sums sums;
+          int32_t halves[T][2]; // sums of activations, where a block has two parts
           UNROLL for (int t = 0; t < T; ++t) {
-            const int32_t of_block = x_sum[t * a.in.sum_stride];
-            const int32_t first_half = PARTS == 2 ? sum_of_16(x + t * a.in.codes_stride) : of_block;
-            UNROLL for (int r = 0; r < R; ++r) {
-              sums[0][t][r].clear(-F::ZERO * first_half);
-              if constexpr (PARTS == 2) sums[1][t][r].clear(-F::ZERO * (of_block - first_half));
+            const int32_t* of_block = x_sum + t * a.in.sum_stride;
+            if constexpr (PARTS == 2) {
+              halves[t][0] = sum_of_16(x + t * a.in.codes_stride);
+              halves[t][1] = *of_block - halves[t][0];
             }
+            UNROLL for (int r = 0; r < R; ++r) UNROLL for (int p = 0; p < PARTS; ++p) sums[p][t][r].clear_at(
+                PARTS == 2 ? &halves[t][p] : of_block);
           }
           add<0>(sums, q, x, a.in.codes_stride);
           add<1>(sums, q, x, a.in.codes_stride);

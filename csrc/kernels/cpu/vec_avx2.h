@@ -123,7 +123,12 @@ using F32xL = __m256;
 using I32xL = __m256i;
 using Codes = __m256i; // four codes of each of eight rows, [row][4]
 
-static inline Codes load_codes(const uint8_t* p) { return _mm256_loadu_si256((const __m256i*)p); }
+// By asm: gcc reads a line again for each group in it.
+static inline Codes load_codes(const uint8_t* p) {
+  Codes c;
+  asm("vmovdqu %1, %0" : "=x"(c) : "m"(*(const __m256i_u*)p));
+  return c;
+}
 static inline void store_codes(uint8_t* p, Codes c) { _mm256_storeu_si256((__m256i*)p, c); }
 // By asm: gcc takes a function that only calls its builtin for one without effect, and drops the calls.
 static inline void prefetch(const void* p) { asm volatile("prefetcht0 %0" ::"m"(*(const char*)p)); }
@@ -165,19 +170,30 @@ static inline I32xL add_pair_products(I32xL sum, Pairs w, int32_t x) {
   return _mm256_add_epi32(sum, _mm256_madd_epi16(w, _mm256_set1_epi32(x)));
 }
 
-// Products are summed in pairs of int16. A pair is at most 2 * (2^BITS - 1) * 127, so eight groups of codes of up to
-// 4 bits (30,480), four of 5-bit ones (31,496) or two of 6-bit ones (32,004) fit before they must be widened. Blocks
-// have eight groups, those of 6-bit codes four.
+// ZERO times a sum in memory: broadcast by the load, where a number in a general register would take two more steps.
+template <int ZERO>
+static inline I32xL times_zero(const int32_t* sum) {
+  static_assert((ZERO & (ZERO - 1)) == 0, "a shift");
+  return _mm256_slli_epi32(_mm256_set1_epi32(*sum), __builtin_ctz(ZERO));
+}
+
 template <int BITS, int ZERO>
 struct BlockSum {
   static constexpr int ROOM = BITS <= 4 ? 8 : BITS == 5 ? 4 : 2, PARTS = BITS <= 4 ? 1 : 2;
   __m256i narrow[PARTS];
-  int32_t start;
+  const int32_t* activations; // of clear_at
+  __m256i start;              // of clear
+  // Half of it, twice, as int16: 16 codes of zero point 32 start at 32 * 16 * 127 = 65,024 at most.
+  static int32_t start_of(int32_t sum) { return (int32_t)((uint32_t)(uint16_t)(-ZERO / 2 * sum) * 0x10001u); }
+  void clear_at(const int32_t* sum) {
+    clear(0);
+    activations = sum;
+  }
   void clear(int32_t first) {
     for (int i = 0; i < PARTS; ++i) narrow[i] = _mm256_setzero_si256();
-    start = first;
+    start = _mm256_set1_epi32(first);
   }
-  template <int GROUP>
+  template <int GROUP, bool ALONE = false>
   void add(Codes c, const int8_t* x) {
     __m256i& sum = narrow[GROUP / ROOM];
     sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(c, broadcast4(x)));
@@ -185,13 +201,12 @@ struct BlockSum {
   }
   I32xL value() const {
     const __m256i wide = widened(_mm256_set1_epi16(1));
-    return ZERO ? _mm256_add_epi32(wide, _mm256_set1_epi32(start)) : wide;
+    if constexpr (ZERO != 0) return _mm256_sub_epi32(wide, times_zero<ZERO>(activations));
+    return wide;
   }
-  // Half the start fits int16: 16 codes of zero point 32 start at 32 * 16 * 127 = 65,024 at most.
   I32xL scaled(Scale scale, I32xL total) const {
     total = _mm256_add_epi32(total, widened(scale));
-    if constexpr (ZERO)
-      total = _mm256_add_epi32(total, _mm256_madd_epi16(_mm256_set1_epi16((int16_t)(start / 2)), scale));
+    if constexpr (ZERO != 0) total = _mm256_add_epi32(total, _mm256_madd_epi16(start, scale));
     return total;
   }
 
@@ -207,12 +222,12 @@ struct BlockSum {
 template <int ZERO>
 struct BlockSum<8, ZERO> {
   __m256i low, high;
-  int32_t start;
-  void clear(int32_t first) {
+  const int32_t* activations;
+  void clear_at(const int32_t* sum) {
     low = high = _mm256_setzero_si256();
-    start = first;
+    activations = sum;
   }
-  template <int GROUP>
+  template <int GROUP, bool ALONE = false>
   void add(Codes c, const int8_t* x) {
     const __m256i four = broadcast4(x);
     low = _mm256_add_epi16(low, _mm256_maddubs_epi16(bits<0>(c, 0x0f), four));
@@ -223,7 +238,7 @@ struct BlockSum<8, ZERO> {
   I32xL value() const {
     const __m256i wide =
         _mm256_add_epi32(_mm256_madd_epi16(low, _mm256_set1_epi16(1)), _mm256_madd_epi16(high, _mm256_set1_epi16(16)));
-    return _mm256_add_epi32(wide, _mm256_set1_epi32(start));
+    return _mm256_sub_epi32(wide, times_zero<ZERO>(activations));
   }
   I32xL scaled(Scale scale, I32xL total) const {
     const __m256i one = _mm256_srai_epi32(_mm256_slli_epi32(scale, 16), 16);

@@ -12,8 +12,10 @@ template <int BITS, int ZERO>
 struct BlockSum {
   static_assert(BITS < 8 || ZERO == 128, "8-bit codes are signed ones, xor 0x80");
   I32xL sum;
+  static int32_t start_of(int32_t activations) { return -ZERO * activations; }
+  void clear_at(const int32_t* activations) { clear(start_of(*activations)); }
   void clear(int32_t start) { sum = allI(BITS < 8 ? start : 0); }
-  template <int GROUP>
+  template <int GROUP, bool ALONE = false>
   void add(Codes c, const int8_t* x) {
     const int8x16_t four = broadcast4(x);
     sum = {vdotq_s32(sum.lo, signed_codes<BITS>(c.lo), four), vdotq_s32(sum.hi, signed_codes<BITS>(c.hi), four)};

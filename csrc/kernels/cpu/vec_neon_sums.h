@@ -14,11 +14,13 @@ struct BlockSum {
   int16x8_t rows01, rows23, rows45, rows67;
   I32xL wide;
 
+  static int32_t start_of(int32_t activations) { return -ZERO * activations; }
+  void clear_at(const int32_t* activations) { clear(start_of(*activations)); }
   void clear(int32_t start) {
     rows01 = rows23 = rows45 = rows67 = vdupq_n_s16(0);
     wide = allI(BITS < 8 ? start : 0);
   }
-  template <int GROUP>
+  template <int GROUP, bool ALONE = false>
   void add(Codes c, const int8_t* x) {
     const int8x8_t four = vget_low_s8(broadcast4(x));
     const int8x16_t lo = signed_codes<BITS>(c.lo), hi = signed_codes<BITS>(c.hi);

@@ -303,12 +303,15 @@ static inline I32xL add_pair_products(I32xL sum, Pairs w, int32_t x) {
 }
 
 // Exact sum of (code - ZERO) * activation over one 32-block or 16-block, GROUP by group of four; BITS is the
-// width of a code; it starts at -ZERO * sum of the activations of the block.
+// width of a code; it starts from the sum of the activations of the block, in memory or made ready by start_of.
+// ALONE: no other sum wants the same activations.
 template <int BITS, int ZERO>
 struct BlockSum {
   I32xL sum;
+  static int32_t start_of(int32_t activations) { return -ZERO * activations; }
+  void clear_at(const int32_t* activations) { clear(start_of(*activations)); }
   void clear(int32_t start) { EACH sum.v[i] = start; }
-  template <int GROUP>
+  template <int GROUP, bool ALONE = false>
   void add(Codes c, const int8_t* x) {
     EACH for (int k = 0; k < 4; ++k) sum.v[i] += (int32_t)c.v[i * 4 + k] * x[k];
   }
