@@ -70,6 +70,21 @@ class ThreadPool {
   template <class F>
   void divide(int64_t n, Poll* poll, F&& fn) {
     if (n_threads_ == 1 || n == 1) return for_each(n, poll, fn);
+    share_out(n, poll, [](int64_t) { return int64_t{1}; }, [&](int64_t i, int64_t, int thread) { fn(i, thread); });
+  }
+
+  /// The same with runs of pieces, fn(begin, end, thread): a third of what is left of a share at a time, so that there
+  /// are few runs, and threads end together.
+  template <class F>
+  void divide_runs(int64_t n, F&& fn) {
+    if (n_threads_ == 1 || n == 1) return fn(0, n, 0);
+    share_out(n, nullptr, [](int64_t left) { return left / 3 > 1 ? left / 3 : 1; }, fn);
+  }
+
+ private:
+  /// fn(begin, end, thread) for runs of as many pieces as of(pieces left in a share) says.
+  template <class Of, class F>
+  void share_out(int64_t n, Poll* poll, Of&& of, F&& fn) {
     for (int64_t t = 0; t < n_threads_; ++t) {
       shares_[(size_t)t].next.store(n * t / n_threads_, std::memory_order_relaxed);
       shares_[(size_t)t].end = n * (t + 1) / n_threads_;
@@ -78,8 +93,11 @@ class ThreadPool {
       try {
         for (int t = 0; t < n_threads_; ++t) {
           Share& share = shares_[(size_t)((thread + t) % n_threads_)];
-          for (int64_t i; (i = share.next.fetch_add(1, std::memory_order_relaxed)) < share.end;) {
-            fn(i, thread);
+          for (;;) {
+            const int64_t run = of(share.end - share.next.load(std::memory_order_relaxed));
+            const int64_t begin = share.next.fetch_add(run, std::memory_order_relaxed); // another may have come before
+            if (begin >= share.end) break;
+            fn(begin, begin + run < share.end ? begin + run : share.end, thread);
             if (thread == 0 && poll) (*poll)();
           }
         }
@@ -91,7 +109,6 @@ class ThreadPool {
     region(work, Ends::with_the_pieces);
   }
 
- private:
   using Job = void (*)(void* fn, int thread);
   enum class Ends { when_all_ran, with_the_pieces };
 

@@ -9,9 +9,8 @@
 namespace nextoken {
 namespace {
 
-constexpr int64_t PANELS_A_PIECE = 4;  // a kernel takes up to so many at once
-constexpr int64_t DECODE_ROWS = 8;     // up to here a matmul is bound by memory, and pieces are larger:
-constexpr int64_t PIECES_A_THREAD = 4; // what is left of a slow thread's share goes to others
+constexpr int64_t PANELS_A_PIECE = 4; // a kernel takes up to so many at once
+constexpr int64_t DECODE_ROWS = 8;    // up to here a matmul is bound by memory, and a thread takes runs of pieces
 
 void require_finite(bool finite) {
   if (!finite) throw NumericalError("the model's activations are no longer finite numbers");
@@ -102,15 +101,16 @@ void CpuKernels::matmul(const Batch& batch, const Hidden& h, const Linear& w, Ro
       table_.matmul(args);
     }
   };
-  int64_t step = PANELS_A_PIECE;
-  const bool few_rows = h.rows().rows <= DECODE_ROWS;
-  if (few_rows) {
-    const int64_t pieces = PIECES_A_THREAD * pool_.size();
-    step = std::max(step, (n_panels / pieces + PANELS_A_PIECE - 1) / PANELS_A_PIECE * PANELS_A_PIECE);
+  const int64_t pieces = (n_panels + PANELS_A_PIECE - 1) / PANELS_A_PIECE;
+  const auto run = [&](int64_t begin, int64_t end, int) {
+    multiply(begin * PANELS_A_PIECE, std::min(n_panels, end * PANELS_A_PIECE));
+  };
+  if (h.rows().rows <= DECODE_ROWS) {
+    pool_.divide_runs(pieces, run);
+    if (batch.poll) (*batch.poll)(); // once: a look at the clock for each run would be felt
+  } else {
+    pool_.divide(pieces, batch.poll, [&](int64_t piece, int thread) { run(piece, piece + 1, thread); });
   }
-  pool_.divide((n_panels + step - 1) / step, few_rows ? nullptr : batch.poll,
-               [&](int64_t piece, int) { multiply(piece * step, std::min(n_panels, (piece + 1) * step)); });
-  if (few_rows && batch.poll) (*batch.poll)(); // once: a look at the clock for each piece would be felt
 }
 
 void CpuKernels::head_norm(const Batch& batch, Rows<float> heads, int64_t head_dim, const Norm& norm) {

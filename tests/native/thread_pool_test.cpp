@@ -107,6 +107,20 @@ void shares_of_a_slow_thread_are_done_by_others() {
   }
 }
 
+void runs_cover_every_piece_once() {
+  ThreadPool pool(3);
+  for (int64_t n : {1, 2, 3, 7, 64, 1000}) {
+    for (int round = 0; round < 50; ++round) {
+      std::vector<int> done((size_t)n, 0);
+      pool.divide_runs(n, [&](int64_t begin, int64_t end, int) {
+        check(begin < end, "a run has a piece");
+        for (int64_t i = begin; i < end; ++i) ++done[(size_t)i];
+      });
+      for (int d : done) check(d == 1, "each piece is in one run");
+    }
+  }
+}
+
 void kinds_of_regions_mix() {
   ThreadPool pool(3);
   for (int round = 0; round < 500; ++round) {
@@ -173,6 +187,7 @@ int main() {
   an_exception_ends_the_region_and_not_the_pool();
   poll_stops_the_pieces();
   shares_of_a_slow_thread_are_done_by_others();
+  runs_cover_every_piece_once();
   kinds_of_regions_mix();
   an_exception_ends_the_shares();
   pools_of_several_callers_do_not_meet();
