@@ -136,13 +136,20 @@ struct TilesQ256 {
   static void matmul(const MatmulArgs& a) {
     if (a.token_end - a.token_begin <= STREAM) {
       run_tiles<Tile, ONE_COLUMNS, STREAM, 1, STREAM, 1>(a);
-    } else {
-      constexpr int MANY = MANY_COLUMNS > PANEL_ROWS / LANES ? MANY_COLUMNS : PANEL_ROWS / LANES;
-      const int64_t end = a.panel_end * (PANEL_ROWS / LANES);
-      int64_t c = a.panel_begin * (PANEL_ROWS / LANES);
-      for (; c + MANY <= end; c += MANY) ExpandedQ256<F, MANY>::run(a, c);
-      for (; c < end; ++c) ExpandedQ256<F, 1>::run(a, c);
+      return;
     }
+    const int64_t end = a.panel_end * (PANEL_ROWS / LANES);
+    int64_t c = a.panel_begin * (PANEL_ROWS / LANES);
+    // One tile and one column, so that lines are fetched all the time.
+    if constexpr (FEW_TOKENS > K_TOKENS && FEW_TOKENS > STREAM) {
+      if (a.token_end - a.token_begin <= FEW_TOKENS) {
+        for (; c < end; ++c) ExpandedQ256<F, 1, FEW_TOKENS>::run(a, c);
+        return;
+      }
+    }
+    constexpr int MANY = MANY_COLUMNS > PANEL_ROWS / LANES ? MANY_COLUMNS : PANEL_ROWS / LANES;
+    for (; c + MANY <= end; c += MANY) ExpandedQ256<F, MANY>::run(a, c);
+    for (; c < end; ++c) ExpandedQ256<F, 1>::run(a, c);
   }
 
   static void unpack_row(const uint8_t* panel, int64_t lane, int64_t k, float* out) {

@@ -23,8 +23,9 @@ struct Sums16 {
   }
 };
 
-// Many tokens against R columns: a block is expanded once for all of them, their results so far wait in memory.
-template <class F, int R>
+// Many tokens against R columns: a block is expanded once for all of them, their results so far wait in memory. MOST of
+// them make a tile; where that is more than K_TOKENS, there is one.
+template <class F, int R, int MOST = K_TOKENS>
 struct ExpandedQ256 {
   using Sum = BlockSum<F::BITS, F::ZERO>;
   static constexpr int TOKENS = 48; // at most, so that everything stays in the first cache
@@ -119,7 +120,7 @@ struct ExpandedQ256 {
     const int64_t blocks = a.k / 256;
     for (int64_t token = a.token_begin; token < a.token_end; token += TOKENS) {
       const int n = (int)(a.token_end - token < TOKENS ? a.token_end - token : TOKENS);
-      const int tiles = (n + K_TOKENS - 1) / K_TOKENS; // of almost the same size
+      const int tiles = (n + MOST - 1) / MOST; // of almost the same size
       for (int t = 0; t < n; ++t) UNROLL for (int r = 0; r < R; ++r) e.acc[t][r] = zeroL();
       for (int64_t b = 0; b < blocks; ++b) {
         for (int r = 0; r < R; ++r) {
@@ -127,10 +128,12 @@ struct ExpandedQ256 {
           e.next[r] = b + 1 < blocks ? c.panel + (b + 1) * F::BLOCK_BYTES : then.panel;
           e.expand(r, c.panel + b * F::BLOCK_BYTES, c.lane);
         }
-        e.template add_tokens<K_TOKENS, true>(n / tiles, a, b, token, e.acc);
-        for (int i = 1; i < tiles; ++i) {
-          const int from = n * i / tiles, to = n * (i + 1) / tiles;
-          e.template add_tokens<K_TOKENS, false>(to - from, a, b, token + from, e.acc + from);
+        e.template add_tokens<MOST, true>(n / tiles, a, b, token, e.acc);
+        if constexpr (MOST == K_TOKENS) {
+          for (int i = 1; i < tiles; ++i) {
+            const int from = n * i / tiles, to = n * (i + 1) / tiles;
+            e.template add_tokens<MOST, false>(to - from, a, b, token + from, e.acc + from);
+          }
         }
       }
       for (int t = 0; t < n; ++t)

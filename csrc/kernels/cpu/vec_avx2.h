@@ -173,10 +173,14 @@ static inline I32xL add_pair_products(I32xL sum, Pairs w, int32_t x) {
 // ZERO times a sum in memory: broadcast by the load, where a number in a general register would take two more steps.
 template <int ZERO>
 static inline I32xL times_zero(const int32_t* sum) {
-  static_assert((ZERO & (ZERO - 1)) == 0, "a shift");
-  return _mm256_slli_epi32(_mm256_set1_epi32(*sum), __builtin_ctz(ZERO));
+  const __m256i all = _mm256_set1_epi32(*sum);
+  if constexpr ((ZERO & (ZERO - 1)) == 0) return _mm256_slli_epi32(all, __builtin_ctz(ZERO));
+  return _mm256_mullo_epi32(all, _mm256_set1_epi32(ZERO));
 }
 
+// Products are summed in pairs of int16. A pair is at most 2 * (2^BITS - 1) * 127, so eight groups of codes of up to
+// 4 bits (30,480), four of 5-bit ones (31,496) or two of 6-bit ones (32,004) fit before they must be widened. Blocks
+// have eight groups, those of 6-bit codes four. value() goes with clear_at, scaled() with clear.
 template <int BITS, int ZERO>
 struct BlockSum {
   static constexpr int ROOM = BITS <= 4 ? 8 : BITS == 5 ? 4 : 2, PARTS = BITS <= 4 ? 1 : 2;
@@ -223,9 +227,15 @@ template <int ZERO>
 struct BlockSum<8, ZERO> {
   __m256i low, high;
   const int32_t* activations;
+  __m256i start;
+  static int32_t start_of(int32_t sum) { return -ZERO * sum; }
   void clear_at(const int32_t* sum) {
-    low = high = _mm256_setzero_si256();
+    clear(0);
     activations = sum;
+  }
+  void clear(int32_t first) {
+    low = high = _mm256_setzero_si256();
+    start = _mm256_set1_epi32(first);
   }
   template <int GROUP, bool ALONE = false>
   void add(Codes c, const int8_t* x) {
@@ -235,14 +245,16 @@ struct BlockSum<8, ZERO> {
     high = _mm256_add_epi16(high, _mm256_maddubs_epi16(bits<4>(c, 0x0f), four));
     asm volatile("" : "+x"(high));
   }
-  I32xL value() const {
-    const __m256i wide =
-        _mm256_add_epi32(_mm256_madd_epi16(low, _mm256_set1_epi16(1)), _mm256_madd_epi16(high, _mm256_set1_epi16(16)));
-    return _mm256_sub_epi32(wide, times_zero<ZERO>(activations));
-  }
+  I32xL value() const { return _mm256_sub_epi32(widened(), times_zero<ZERO>(activations)); }
   I32xL scaled(Scale scale, I32xL total) const {
     const __m256i one = _mm256_srai_epi32(_mm256_slli_epi32(scale, 16), 16);
-    return _mm256_add_epi32(total, _mm256_mullo_epi32(value(), one));
+    return _mm256_add_epi32(total, _mm256_mullo_epi32(_mm256_add_epi32(widened(), start), one));
+  }
+
+ private:
+  __m256i widened() const {
+    return _mm256_add_epi32(_mm256_madd_epi16(low, _mm256_set1_epi16(1)),
+                            _mm256_madd_epi16(high, _mm256_set1_epi16(16)));
   }
 };
 
