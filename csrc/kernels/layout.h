@@ -39,11 +39,12 @@ constexpr int64_t Q2_K_CODES = 576, Q2_K_BLOCK = Q2_K_CODES + 16 * LINE;
 // Q3_K. For half h of 128 and pair p of 4, three lines: third bits, and the lines of Q2_K for groups g = 2p and 2p + 1;
 // bits 0 to 3 of a byte of third bits are those of group 2p, k + {0, 32, 64, 96}, bits 4 to 7 those of the other.
 constexpr int64_t Q3_K_SCALE = 0, Q3_K_SCALES = 64, Q3_K_CODES = 320, Q3_K_BLOCK = Q3_K_CODES + 8 * 3 * LINE;
-// Types whose codes stand for sixteen values: the block carries these, with 128 added, and a factor of its scales,
-// float32. Lines of nibbles as Q4_K. Sub-blocks are eight or sixteen.
+// Types whose codes stand for up to sixteen values: the block carries these, with 128 added, and a factor of its
+// scales, float32. Sub-blocks are eight or sixteen. Codes of four bits are lines of nibbles as Q4_K, of three bits
+// lines as Q3_K.
 constexpr int64_t TABLE_SCALE = 0, TABLE_VALUES = 32, TABLE_FACTOR = 48, TABLE_SCALES = 64;
 constexpr int64_t table_codes(int sub_blocks) { return TABLE_SCALES + sub_blocks * 16; }
-constexpr int64_t table_block(int sub_blocks) { return table_codes(sub_blocks) + 32 * LINE; }
+constexpr int64_t table_block(int sub_blocks, int bits) { return table_codes(sub_blocks) + bits * 8 * LINE; }
 
 // Float types: f32 and f16 are [k][16 rows]. bf16: per four k two lines of words, [16 rows], k above k + 2 and k + 1
 // above k + 3 (what vdpbf16ps adds to a chain is the product of the upper halves, then that of the lower ones); the

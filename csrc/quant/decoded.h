@@ -48,41 +48,47 @@ struct LayoutQ2_K {
   static float value(int code) { return (float)code; }
 };
 
+// Codes of three bits: two lines of lower bits after one of third bits.
+inline void place_three_bits(const Decoded& block, int64_t row, uint8_t* codes) {
+  for (int pair = 0; pair < 8; ++pair) {
+    const int line = pair / 4 * 8 + pair % 4 * 2;
+    uint8_t* lines = codes + pair * 3 * layout::LINE;
+    uint32_t third = 0;
+    for (int i = 0; i < 8; ++i) {
+      const int k = line / 8 * 128 + (line % 8 + i / 4) * 4 + i % 4 * 32;
+      third |= (four_codes(block, k) >> 2 & 0x01010101u) << i;
+    }
+    place_word(third, lines, row);
+    place_word(LayoutQ2_K::low(block, line), lines + layout::LINE, row);
+    place_word(LayoutQ2_K::low(block, line + 1), lines + 2 * layout::LINE, row);
+  }
+}
+
 /// Q3_K: x = scale * sub_scale * (code - 4), codes of three bits.
 struct LayoutQ3_K {
   static constexpr int SUB_BLOCKS = 16;
   static constexpr int64_t BLOCK = layout::Q3_K_BLOCK;
   static void place(const Decoded& block, int64_t row, uint8_t* to) {
     for (int j = 0; j < 16; ++j) to[layout::Q3_K_SCALES + j * 16 + row] = (uint8_t)block.sub_scales[j];
-    for (int pair = 0; pair < 8; ++pair) {
-      const int line = pair / 4 * 8 + pair % 4 * 2;
-      uint8_t* lines = to + layout::Q3_K_CODES + pair * 3 * layout::LINE;
-      uint32_t third = 0;
-      for (int i = 0; i < 8; ++i) {
-        const int k = line / 8 * 128 + (line % 8 + i / 4) * 4 + i % 4 * 32;
-        third |= (four_codes(block, k) >> 2 & 0x01010101u) << i;
-      }
-      place_word(third, lines, row);
-      place_word(LayoutQ2_K::low(block, line), lines + layout::LINE, row);
-      place_word(LayoutQ2_K::low(block, line + 1), lines + 2 * layout::LINE, row);
-    }
+    place_three_bits(block, row, to + layout::Q3_K_CODES);
   }
   static float value(int code) { return (float)(code - 4); }
 };
 
-/// x = FACTOR * scale * sub_scale * VALUES[code], codes of four bits, FACTOR a power of two.
-template <class Values, int N>
+/// x = FACTOR * scale * sub_scale * VALUES[code], codes of WIDTH bits, three or four, FACTOR a power of two.
+template <class Values, int N, int WIDTH>
 struct LayoutTable {
   static constexpr int SUB_BLOCKS = N;
-  static constexpr int64_t BLOCK = layout::table_block(N);
+  static constexpr int64_t BLOCK = layout::table_block(N, WIDTH);
   static void place(const Decoded& block, int64_t row, uint8_t* to) {
     for (int i = 0; i < 16; ++i) to[layout::TABLE_VALUES + i] = (uint8_t)(Values::VALUES[i] + 128);
     std::memcpy(to + layout::TABLE_FACTOR, &Values::FACTOR, 4);
     for (int j = 0; j < N; ++j) to[layout::TABLE_SCALES + j * 16 + row] = (uint8_t)block.sub_scales[j];
+    uint8_t* codes = to + layout::table_codes(N);
+    if constexpr (WIDTH == 3) return place_three_bits(block, row, codes);
     for (int line = 0; line < 32; ++line) {
       const int k = line / 8 * 64 + line % 8 * 4;
-      place_word(four_codes(block, k) | four_codes(block, k + 32) << 4,
-                 to + layout::table_codes(N) + line * layout::LINE, row);
+      place_word(four_codes(block, k) | four_codes(block, k + 32) << 4, codes + line * layout::LINE, row);
     }
   }
   static float value(int code) { return Values::FACTOR * (float)Values::VALUES[code]; }

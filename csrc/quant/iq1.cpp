@@ -59,7 +59,7 @@ static_assert(sizeof(BlockIQ1_M) == 56);
 
 } // namespace
 
-const Format IQ1_S = format_decoded<BlockIQ1_S, LayoutTable<Values, 8>>(WeightType::iq1_s, "IQ1_S");
-const Format IQ1_M = format_decoded<BlockIQ1_M, LayoutTable<Values, 16>>(WeightType::iq1_m, "IQ1_M");
+const Format IQ1_S = format_decoded<BlockIQ1_S, LayoutTable<Values, 8, 3>>(WeightType::iq1_s, "IQ1_S");
+const Format IQ1_M = format_decoded<BlockIQ1_M, LayoutTable<Values, 16, 3>>(WeightType::iq1_m, "IQ1_M");
 
 } // namespace nextoken::quant

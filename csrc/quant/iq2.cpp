@@ -76,8 +76,8 @@ static_assert(sizeof(BlockIQ2_S) == 82);
 
 } // namespace
 
-const Format IQ2_XXS = format_decoded<BlockIQ2_XXS, LayoutTable<Values, 8>>(WeightType::iq2_xxs, "IQ2_XXS");
-const Format IQ2_XS = format_decoded<BlockIQ2_XS, LayoutTable<Values, 16>>(WeightType::iq2_xs, "IQ2_XS");
-const Format IQ2_S = format_decoded<BlockIQ2_S, LayoutTable<Values, 16>>(WeightType::iq2_s, "IQ2_S");
+const Format IQ2_XXS = format_decoded<BlockIQ2_XXS, LayoutTable<Values, 8, 3>>(WeightType::iq2_xxs, "IQ2_XXS");
+const Format IQ2_XS = format_decoded<BlockIQ2_XS, LayoutTable<Values, 16, 3>>(WeightType::iq2_xs, "IQ2_XS");
+const Format IQ2_S = format_decoded<BlockIQ2_S, LayoutTable<Values, 16, 3>>(WeightType::iq2_s, "IQ2_S");
 
 } // namespace nextoken::quant

@@ -67,7 +67,7 @@ static_assert(sizeof(BlockIQ3_S) == 110);
 
 } // namespace
 
-const Format IQ3_XXS = format_decoded<BlockIQ3_XXS, LayoutTable<ValuesXXS, 8>>(WeightType::iq3_xxs, "IQ3_XXS");
-const Format IQ3_S = format_decoded<BlockIQ3_S, LayoutTable<ValuesS, 8>>(WeightType::iq3_s, "IQ3_S");
+const Format IQ3_XXS = format_decoded<BlockIQ3_XXS, LayoutTable<ValuesXXS, 8, 4>>(WeightType::iq3_xxs, "IQ3_XXS");
+const Format IQ3_S = format_decoded<BlockIQ3_S, LayoutTable<ValuesS, 8, 4>>(WeightType::iq3_s, "IQ3_S");
 
 } // namespace nextoken::quant

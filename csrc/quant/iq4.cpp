@@ -65,6 +65,6 @@ const Format IQ4_NL = {{WeightType::iq4_nl, "IQ4_NL", 32, sizeof(BlockIQ4_NL), A
                        pack32<BlockIQ4_NL>,
                        dequantize32<BlockIQ4_NL>,
                        nullptr};
-const Format IQ4_XS = format_decoded<BlockIQ4_XS, LayoutTable<Values, 8>>(WeightType::iq4_xs, "IQ4_XS");
+const Format IQ4_XS = format_decoded<BlockIQ4_XS, LayoutTable<Values, 8, 4>>(WeightType::iq4_xs, "IQ4_XS");
 
 } // namespace nextoken::quant

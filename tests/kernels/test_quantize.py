@@ -21,7 +21,7 @@ WRITTEN = [*FLOATS, *REFERENCE_QUANTISED, "q4_k", "q5_k", "q6_k"]
 # How much more than the file a type takes in memory, where it is more than 3 %: types of two bits and less stand as
 # codes of three or four, and the scales of the others are not packed.
 WIDER = {
-    "iq1_s": 2.8, "iq1_m": 2.65, "iq2_xxs": 2.13, "iq2_xs": 2.01, "iq2_s": 1.81, "iq3_xxs": 1.43, "iq3_s": 1.28,
+    "iq1_s": 2.17, "iq1_m": 2.08, "iq2_xxs": 1.64, "iq2_xs": 1.57, "iq2_s": 1.42, "iq3_xxs": 1.43, "iq3_s": 1.28,
     "q2_k": 1.2, "q3_k": 1.06, "tq1_0": 2.15, "tq2_0": 1.76, "nvfp4": 1.12,
 }  # fmt: skip
 

@@ -42,33 +42,33 @@ static inline void row_of_codes(Codes codes, int64_t lane, uint8_t* four) {
 #include "matmul_bf16.inl"
 // clang-format on
 
-#define FOR_EACH_TYPE(ROW)                \
-  ROW(f32, TilesFloat<FormatF32>)         \
-  ROW(f16, TilesFloat<FormatF16>)         \
-  ROW(bf16, TilesBf16<Bf16AsFloats>)      \
-  ROW(q4_0, TilesQ32<FormatQ4<false>>)    \
-  ROW(q4_1, TilesQ32<FormatQ4<true>>)     \
-  ROW(q5_0, TilesQ32<FormatQ5<false>>)    \
-  ROW(q5_1, TilesQ32<FormatQ5<true>>)     \
-  ROW(q8_0, TilesQ32<FormatQ8_0>)         \
-  ROW(iq4_nl, TilesQ32<FormatIQ4_NL>)     \
-  ROW(mxfp4, TilesQ32<FormatMXFP4>)       \
-  ROW(nvfp4, TilesQ32<FormatNVFP4>)       \
-  ROW(q2_k, TilesQ256<FormatQ2_K>)        \
-  ROW(q3_k, TilesQ256<FormatQ3_K>)        \
-  ROW(tq1_0, TilesQ256<FormatQ3_K>)       \
-  ROW(tq2_0, TilesQ256<FormatQ3_K>)       \
-  ROW(q4_k, TilesQ256<FormatQ4_K>)        \
-  ROW(q5_k, TilesQ256<FormatQ5_K>)        \
-  ROW(q6_k, TilesQ256<FormatQ6_K>)        \
-  ROW(iq1_s, TilesQ256<FormatTable<8>>)   \
-  ROW(iq1_m, TilesQ256<FormatTable<16>>)  \
-  ROW(iq2_xxs, TilesQ256<FormatTable<8>>) \
-  ROW(iq2_xs, TilesQ256<FormatTable<16>>) \
-  ROW(iq2_s, TilesQ256<FormatTable<16>>)  \
-  ROW(iq3_xxs, TilesQ256<FormatTable<8>>) \
-  ROW(iq3_s, TilesQ256<FormatTable<8>>)   \
-  ROW(iq4_xs, TilesQ256<FormatTable<8>>)
+#define FOR_EACH_TYPE(ROW)                   \
+  ROW(f32, TilesFloat<FormatF32>)            \
+  ROW(f16, TilesFloat<FormatF16>)            \
+  ROW(bf16, TilesBf16<Bf16AsFloats>)         \
+  ROW(q4_0, TilesQ32<FormatQ4<false>>)       \
+  ROW(q4_1, TilesQ32<FormatQ4<true>>)        \
+  ROW(q5_0, TilesQ32<FormatQ5<false>>)       \
+  ROW(q5_1, TilesQ32<FormatQ5<true>>)        \
+  ROW(q8_0, TilesQ32<FormatQ8_0>)            \
+  ROW(iq4_nl, TilesQ32<FormatIQ4_NL>)        \
+  ROW(mxfp4, TilesQ32<FormatMXFP4>)          \
+  ROW(nvfp4, TilesQ32<FormatNVFP4>)          \
+  ROW(q2_k, TilesQ256<FormatQ2_K>)           \
+  ROW(q3_k, TilesQ256<FormatQ3_K>)           \
+  ROW(tq1_0, TilesQ256<FormatQ3_K>)          \
+  ROW(tq2_0, TilesQ256<FormatQ3_K>)          \
+  ROW(q4_k, TilesQ256<FormatQ4_K>)           \
+  ROW(q5_k, TilesQ256<FormatQ5_K>)           \
+  ROW(q6_k, TilesQ256<FormatQ6_K>)           \
+  ROW(iq1_s, TilesQ256<FormatTable<8, 3>>)   \
+  ROW(iq1_m, TilesQ256<FormatTable<16, 3>>)  \
+  ROW(iq2_xxs, TilesQ256<FormatTable<8, 3>>) \
+  ROW(iq2_xs, TilesQ256<FormatTable<16, 3>>) \
+  ROW(iq2_s, TilesQ256<FormatTable<16, 3>>)  \
+  ROW(iq3_xxs, TilesQ256<FormatTable<8, 4>>) \
+  ROW(iq3_s, TilesQ256<FormatTable<8, 4>>)   \
+  ROW(iq4_xs, TilesQ256<FormatTable<8, 4>>)
 
 static void matmul(const MatmulArgs& args) {
   switch (args.type) {

@@ -129,26 +129,25 @@ struct FormatQ2_K : UnsignedSubScales, Quarters {
   }
 };
 
+// Codes of three bits: those of group L of 32 elements, of a quarter of a half of a block.
+template <int HALF, int QUARTER, int L>
+static inline Codes three_bits(const uint8_t* codes) {
+  const uint8_t* lines = codes + (HALF * 4 + L / 2) * 3 * layout::LINE;
+  const Codes low = two_bits<QUARTER, 0>(load_codes(lines + (1 + L % 2) * layout::LINE));
+  constexpr int THIRD = L % 2 * 4 + QUARTER; // which becomes bit 2
+  if constexpr (THIRD < 2) {
+    return combine(low, bits_up<2 - THIRD>(load_codes(lines), 4));
+  } else {
+    return combine(low, bits<THIRD - 2>(load_codes(lines), 4));
+  }
+}
+
 struct FormatQ3_K : SignedSubScales, Quarters {
   static constexpr int BITS = 3, ZERO = 4;
   static constexpr int64_t BLOCK_BYTES = layout::Q3_K_BLOCK, SCALES = layout::Q3_K_SCALES;
   template <int SUB, int G>
   static inline Codes codes(const uint8_t* block, int64_t lane) {
-    constexpr int HALF = SUB / 8, QUARTER = SUB / 2 % 4, L = SUB % 2 * 4 + G;
-    const uint8_t* lines = block + layout::Q3_K_CODES + (HALF * 4 + L / 2) * 3 * layout::LINE + lane * 4;
-    const Codes low = two_bits<QUARTER, 0>(load_codes(lines + (1 + L % 2) * layout::LINE));
-    return combine(low, third_bit<L % 2 * 4 + QUARTER>(load_codes(lines)));
-  }
-
- private:
-  // Bit B moved to bit 2.
-  template <int B>
-  static inline Codes third_bit(Codes line) {
-    if constexpr (B < 2) {
-      return bits_up<2 - B>(line, 4);
-    } else {
-      return bits<B - 2>(line, 4);
-    }
+    return three_bits<SUB / 8, SUB / 2 % 4, SUB % 2 * 4 + G>(block + layout::Q3_K_CODES + lane * 4);
   }
 };
 
@@ -189,18 +188,23 @@ struct FormatQ6_K : SignedSubScales, Quarters {
   }
 };
 
-// Codes that stand for sixteen values which the block carries; sub-blocks of 32 or 16.
-template <int N>
+// Codes of WIDTH bits that stand for values which the block carries; sub-blocks of 32 or 16.
+template <int N, int WIDTH>
 struct FormatTable : SignedSubScales {
-  static constexpr int BITS = 8, ZERO = 128, SUB_BLOCKS = N, SUB_GROUPS = 64 / N, TOGETHER = 2;
-  static constexpr int64_t BLOCK_BYTES = layout::table_block(N), SCALES = layout::TABLE_SCALES;
-  static constexpr int PER_RUN = N / 8; // of 32 elements: a run in low nibbles, the next in high ones
-  static constexpr int sub_block(int set, int i) { return (set / PER_RUN * 2 + i) * PER_RUN + set % PER_RUN; }
+  static constexpr int BITS = 8, ZERO = 128, SUB_BLOCKS = N, SUB_GROUPS = 64 / N, TOGETHER = WIDTH == 4 ? 2 : 4;
+  static constexpr int64_t BLOCK_BYTES = layout::table_block(N, WIDTH), SCALES = layout::TABLE_SCALES;
+  static constexpr int PER_RUN = N / 8; // of 32 elements: lines hold groups of the same place in TOGETHER runs
+  static constexpr int sub_block(int set, int i) { return (set / PER_RUN * TOGETHER + i) * PER_RUN + set % PER_RUN; }
   template <int SUB, int G>
   static inline Codes codes(const uint8_t* block, int64_t lane) {
-    constexpr int RUN = SUB / PER_RUN, LINE = RUN / 2 * 8 + SUB % PER_RUN * SUB_GROUPS + G;
-    const Codes line = load_codes(block + layout::table_codes(N) + LINE * layout::LINE + lane * 4);
-    return lookup(load_table(block + layout::TABLE_VALUES), bits<RUN % 2 * 4>(line, 0x0f));
+    constexpr int RUN = SUB / PER_RUN, L = SUB % PER_RUN * SUB_GROUPS + G;
+    const uint8_t* lines = block + layout::table_codes(N) + lane * 4;
+    const Table values = load_table(block + layout::TABLE_VALUES);
+    if constexpr (WIDTH == 3) {
+      return lookup(values, three_bits<RUN / 4, RUN % 4, L>(lines));
+    } else {
+      return lookup(values, bits<RUN % 2 * 4>(load_codes(lines + (RUN / 2 * 8 + L) * layout::LINE), 0x0f));
+    }
   }
   static inline F32xL scale(const uint8_t* block, int64_t lane) {
     float factor; // a power of two
