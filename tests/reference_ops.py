@@ -92,6 +92,7 @@ def attention(
     q_step: Array | None = None,
     v_step: Array | None = None,
     slopes: Array | None = None,
+    sinks: Array | None = None,
 ) -> tuple[Array, Array]:
     """Result (T, H, d), and how far float32 arithmetic may be from it.
 
@@ -122,7 +123,11 @@ def attention(
     hidden = (key > place) | (key <= place - (window or n_k + 1))
     scores[:, hidden] = -np.inf
     error[:, hidden] = 0
-    weights = softmax(scores)
+    if sinks is not None:  # one more key, whose value is zero
+        extra = np.broadcast_to(sinks.astype(np.float64)[:, None, None], (n_heads, n_q, 1))
+        weights = softmax(np.concatenate([scores, extra], axis=2))[:, :, :n_k]
+    else:
+        weights = softmax(scores)
     y = np.einsum("hqk,khd->qhd", weights, v)
     size = np.einsum("hqk,khd->qhd", weights, np.abs(v))
     relative = 2 * error.max(axis=-1).T[..., None] + EPS * 2 * (n_k + 24)

@@ -98,10 +98,10 @@ Floats rope(const Floats& x, const Indices& positions, double theta, int64_t n_r
 }
 
 Gate to_gate(const std::string& name) {
-  constexpr const char* NAMES[] = {"silu", "gelu_tanh", "gelu", "relu", "relu_squared"};
-  for (int32_t i = 0; i < 5; ++i)
+  constexpr const char* NAMES[] = {"silu", "gelu_tanh", "gelu", "relu", "relu_squared", "clamped_silu"};
+  for (int32_t i = 0; i < 6; ++i)
     if (name == NAMES[i]) return (Gate)i;
-  throw py::value_error("gate: '" + name + "' is none of silu, gelu_tanh, gelu, relu, relu_squared");
+  throw py::value_error("gate: '" + name + "' is none of silu, gelu_tanh, gelu, relu, relu_squared, clamped_silu");
 }
 
 Floats gated_activation(const std::string& gate, const Floats& a, const Floats& b, const py::object& isa) {
@@ -116,6 +116,7 @@ Floats gated_activation(const std::string& gate, const Floats& a, const Floats& 
 
 Floats activation(const std::string& gate, const Floats& x, const py::object& isa) {
   const Gate function = to_gate(gate);
+  if (function == Gate::clamped_silu) throw py::value_error("gate: clamped_silu needs something to multiply");
   const KernelTable& kernels = table_of(isa);
   Floats y = like(x);
   const DefaultFloatEnvironment environment;
@@ -269,12 +270,13 @@ void attention_by_segments(const KernelTable& kernels, const AttentionArgs& args
                               &out[(size_t)(s * rows * width)], width, scratch);
   for (int64_t r = 0; r < rows; ++r)
     kernels.attention_merge(n_segments, &max[(size_t)r], &sum[(size_t)r], rows, &out[(size_t)(r * width)], rows * width,
-                            args.head_dim, y + r / args.group * y_stride + r % args.group * args.head_dim);
+                            args.head_dim, args.sinks ? args.sinks + r % args.group : nullptr, y + r / args.group * y_stride + r % args.group * args.head_dim);
 }
 
 Floats paged_attention(const Floats& q, const py::array& k_cache, const py::array& v_cache, const Indices& block_table,
                        int64_t n_keys, bool causal, int64_t window, float scale, float cap, const py::object& isa,
-                       int64_t token_step, bool by_segments, const std::optional<Floats>& slopes) {
+                       int64_t token_step, bool by_segments, const std::optional<Floats>& slopes,
+                       const std::optional<Floats>& sinks) {
   require_axes(q, 3, "q");
   const Blocks b = blocks_of(k_cache, v_cache, false, q.shape(2));
   require_size(q.shape(2), b.head_dim, "q axis 2");
@@ -288,6 +290,8 @@ Floats paged_attention(const Floats& q, const py::array& k_cache, const py::arra
     if (block_table.data()[i] < 0 || block_table.data()[i] >= b.n_blocks)
       throw py::index_error("block_table: outside the cache");
   if (slopes) require_size(slopes->size(), n_heads, "slopes");
+  if (sinks) require_size(sinks->size(), n_heads, "sinks");
+  const float* const all_sinks = sinks ? sinks->data() : nullptr;
   const float* const all_slopes = slopes ? slopes->data() : nullptr;
   const KernelTable& kernels = table_of(isa);
   Floats y = like(q);
@@ -318,6 +322,7 @@ Floats paged_attention(const Floats& q, const py::array& k_cache, const py::arra
       args.window = window;
       args.scale = scale;
       args.soft_cap = cap;
+      args.sinks = all_sinks ? all_sinks + h * group : nullptr;
       args.slopes = all_slopes ? all_slopes + h * group : nullptr;
       float* const out = to + (t * n_heads + h * group) * head_dim;
       if (by_segments)
@@ -353,7 +358,7 @@ void bind_kernels_ops(py::module_& m) {
   k.def("paged_attention", paged_attention, py::arg("q").noconvert(), py::arg("k_cache"), py::arg("v_cache"),
         py::arg("block_table").noconvert(), py::arg("n_keys"), py::arg("causal"), py::arg("window"), py::arg("scale"),
         py::arg("soft_cap"), isa, py::arg("token_step") = 16, py::arg("by_segments") = false,
-        py::arg("slopes") = py::none());
+        py::arg("slopes") = py::none(), py::arg("sinks") = py::none());
   k.attr("KV_BLOCK") = KV_BLOCK;
   k.def("exact_exp", py::vectorize(exact_exp), py::arg("x"));
   k.def("exact_log", py::vectorize(exact_log), py::arg("x"));

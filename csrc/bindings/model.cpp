@@ -40,6 +40,9 @@ TensorSource to_source(const py::handle& tensor) {
   source.halved_heads = tensor.attr("halved_heads").cast<int64_t>();
   source.qkv_groups = tensor.attr("qkv_groups").cast<int64_t>();
   source.head_dim = tensor.attr("head_dim").cast<int64_t>();
+  source.file_rows = tensor.attr("file_rows").cast<int64_t>();
+  source.first_row = tensor.attr("first_row").cast<int64_t>();
+  source.row_step = tensor.attr("row_step").cast<int64_t>();
   source.transposed = tensor.attr("transposed").cast<bool>();
   source.plus = tensor.attr("plus").cast<float>();
   source.values = tensor.attr("values").cast<std::vector<float>>();

@@ -97,6 +97,7 @@ void CpuKernels::attention(const Batch& batch, int64_t layer, const AttentionSpe
     args.window = spec.window;
     args.scale = spec.scale;
     args.soft_cap = spec.soft_cap;
+    args.sinks = spec.sinks ? spec.sinks + task.head * group : nullptr;
     args.slopes = spec.slopes ? spec.slopes + task.head * group : nullptr;
     float* const room = scratch(thread, table_.attention_scratch(task.n_tokens * group, spec.head_dim));
     if (task.segment < 0) {
@@ -117,6 +118,7 @@ void CpuKernels::attention(const Batch& batch, int64_t layer, const AttentionSpe
         const int64_t first = task.partial_begin + r;
         table_.attention_merge((int64_t)(end - i), partial_max + first, partial_sum + first, rows,
                                partial_out + first * padded_dim, rows * padded_dim, spec.head_dim,
+                               spec.sinks ? spec.sinks + task.head * group + r % group : nullptr,
                                out(task) + r / group * y.stride + r % group * spec.head_dim);
       }
     }

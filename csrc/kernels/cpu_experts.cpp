@@ -78,10 +78,18 @@ void CpuKernels::experts(const Batch& batch, const Routes& routes, const std::ve
   plan(&Expert::up, room.gate_up.data + ffn_size);
   run_experts(batch, room.h, room.gate_up.stride);
 
+  const auto add_bias = [&](const std::vector<float>& bias, float* part) {
+    if (!bias.empty()) table_.add(bias.data(), (int64_t)bias.size(), part);
+  };
   const Rows<float> f = room.f.reset(pairs, ffn_size);
   each_row(batch, pairs, [&](int64_t i) {
-    table_.gated_activation(gate, room.gate_up[i], room.gate_up[i] + ffn_size, ffn_size, f[i]);
-    quantize_row(room.f, down_forms, i);
+    const Expert& expert = experts[(size_t)routes.experts[(size_t)i]];
+    const int64_t place = place_[(size_t)i];
+    float* const gate_up = room.gate_up[place];
+    add_bias(expert.gate_bias, gate_up);
+    add_bias(expert.up_bias, gate_up + ffn_size);
+    table_.gated_activation(gate, gate_up, gate_up + ffn_size, ffn_size, f[place]);
+    quantize_row(room.f, down_forms, place);
   });
   expert_tasks_.clear();
   plan(&Expert::down, room.y.data);
@@ -90,6 +98,7 @@ void CpuKernels::experts(const Batch& batch, const Routes& routes, const std::ve
   each_row(batch, y.rows, [&](int64_t t) {
     for (int64_t i = t * n_used; i < (t + 1) * n_used; ++i) {
       float* const part = room.y[place_[(size_t)i]];
+      add_bias(experts[(size_t)routes.experts[(size_t)i]].down_bias, part);
       table_.multiply(routes.weights[(size_t)i], y.cols, part);
       if (i == t * n_used)
         std::memcpy(y[t], part, (size_t)y.cols * 4);

@@ -44,6 +44,7 @@ struct AttentionSpec {
   int64_t n_heads, n_kv_heads, head_dim, window;
   float scale, soft_cap;
   const float* slopes; // [n_heads] of distances, or null
+  const float* sinks;  // [n_heads] scores of a key that every query sees and whose value is zero, or null
 };
 
 /// The experts that each of T rows takes, best first, and their weights: [T][n_used].

@@ -33,6 +33,7 @@ struct Linear {
 /// One of the feed-forwards that a router chooses from.
 struct Expert {
   Matrix gate, up, down;
+  std::vector<float> gate_bias, up_bias, down_bias; // or empty
 };
 
 } // namespace nextoken

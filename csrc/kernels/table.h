@@ -55,10 +55,11 @@ struct KernelTable {
   /// scratch: attention_scratch(rows, head_dim) floats.
   void (*attention_segment)(const AttentionArgs& args, int64_t segment, float* max, float* sum, float* out,
                             int64_t out_stride, float* scratch);
-  /// Merges n_segments partial results of one row in order (those with sum 0 are skipped) into y [head_dim].
+  /// Merges n_segments partial results of one row in order (those with sum 0 are skipped), and at last the row's sink
+  /// if it is not null, into y [head_dim].
   /// Strides, in floats, from one segment to the next.
   void (*attention_merge)(int64_t n_segments, const float* max, const float* sum, int64_t scalar_stride,
-                          const float* out, int64_t out_stride, int64_t head_dim, float* y);
+                          const float* out, int64_t out_stride, int64_t head_dim, const float* sink, float* y);
   /// All segments of all rows, merged: y row (t, g) at y + t * y_stride + g * head_dim. Same bits as the two above.
   void (*attention)(const AttentionArgs& args, float* y, int64_t y_stride, float* scratch);
   /// Floats of scratch the two functions above need for rows = n_tokens * group.

@@ -40,7 +40,7 @@ enum class ActivationForm : int32_t { f32, q32, q256, bf16 };
 /// q8: int8 with a float scale per key and per value of a head.
 enum class KvType : int32_t { f32, f16, q8 };
 /// Activations of feed-forwards, gated or not.
-enum class Gate : int32_t { silu, gelu_tanh, gelu, relu, relu_squared };
+enum class Gate : int32_t { silu, gelu_tanh, gelu, relu, relu_squared, clamped_silu };
 enum class NormKind : int32_t { rms, layer };
 /// Which elements of a head rotate together: (2i, 2i+1) or (i, i + n_rot/2).
 enum class RopePairs : int32_t { adjacent, halves };
@@ -102,6 +102,7 @@ struct AttentionArgs {
   float soft_cap;       // scores become soft_cap * tanh(score / soft_cap); 0 leaves them
   const void* ahead[2]; // the first blocks that will be read after this call, or null: they are fetched meanwhile
   const float* slopes;  // [group]: slope * (key's position - query's) is added to a score; null for none
+  const float* sinks;   // [group]: exp(sink) is added to the sum of exp(score); null for none
 };
 
 } // namespace nextoken

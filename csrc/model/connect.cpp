@@ -96,7 +96,7 @@ void connect(Model& model) {
     }
     layer.attention = {
         s.n_heads, s.n_kv_heads, s.head_dim, spec.window, (float)s.attention_scale, (float)s.attention_soft_cap,
-        slopes};
+        slopes, layer.sinks.empty() ? nullptr : layer.sinks.data()};
     const auto found =
         std::find_if(kinds.begin(), kinds.end(), [&](const LayerSpec* other) { return kind(*other) == kind(spec); });
     layer.rotation = (size_t)(found - kinds.begin());

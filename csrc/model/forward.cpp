@@ -47,6 +47,7 @@ void mixture_of_experts(const Spec& spec, const Layer& layer, Kernels& k, const 
                         Rows<float> y) {
   const ExpertSpec& e = spec.experts;
   k.matmul(batch, w.h, layer.router, w.router); // [T, E]
+  k.add_bias(batch, layer.router_bias, w.router);
   k.route(batch, e.n_used, e.normalized, w.router, w.routes);
   k.experts(batch, w.routes, layer.experts, spec.gate, w.h, w.experts, y);
   if (e.shared_ffn_size == 0) return;

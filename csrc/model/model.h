@@ -23,9 +23,11 @@ struct Layer {
   Linear qkv, o, gate_up, down;                                 // the matrices above, as the pass multiplies them
   // Of a mixture of experts; gate, up and down above are then the shared expert's.
   Matrix w_router, w_shared_weight;
+  std::vector<float> router_bias;
   std::vector<Expert> experts;
   Linear router, shared_weight;
   Linear read_by_attn, read_by_ffn; // all that reads what the norms before them write
+  std::vector<float> sinks; // [n_heads] or empty
   AttentionSpec attention;
   size_t rotation = 0; // index into the model's rotations
 };

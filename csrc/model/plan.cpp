@@ -54,6 +54,16 @@ void require_row_order(const TensorSource& source, int64_t n_rows) {
                           std::to_string(source.halved_heads) + " heads of two halves",
                       source.name, source.offset);
   }
+  if (source.file_rows != 0) {
+    constexpr int64_t MOST = int64_t{1} << 32;
+    if (source.file_rows < 0 || source.file_rows > MOST || source.first_row < 0 || source.row_step < 1 ||
+        source.row_step > MOST || n_rows > MOST || source.first_row > source.file_rows ||
+        source.first_row + (n_rows - 1) * source.row_step >= source.file_rows) {
+      throw FormatError("tensor '" + source.name + "': " + std::to_string(n_rows) + " rows are no part of " +
+                            std::to_string(source.file_rows),
+                        source.name, source.offset);
+    }
+  }
   const int64_t groups = source.qkv_groups, d = source.head_dim;
   if (groups == 0) return;
   if (groups < 0 || d < 1 || n_rows % groups != 0 || n_rows / groups % d != 0 || n_rows / groups / d < 3) {
@@ -70,7 +80,7 @@ void Plan::matrix(const std::string& role, int64_t n_rows, int64_t k, Matrix& m)
   if (!source) return;
   require_shape(*source, {k, n_rows});
   add(*source, 0, n_rows, k, m);
-  require_bytes(*source, matrices.back().row_bytes * n_rows);
+  require_bytes(*source, matrices.back().row_bytes * source->rows_in_file(n_rows));
 }
 
 void Plan::experts(const std::string& role, int64_t n_rows, int64_t k, std::vector<Expert>& experts,
@@ -84,7 +94,7 @@ void Plan::experts(const std::string& role, int64_t n_rows, int64_t k, std::vect
   if (!source) return;
   require_shape(*source, {k, n_rows, n});
   for (int64_t e = 0; e < n; ++e) add(*source, e, n_rows, k, experts[(size_t)e].*member);
-  require_bytes(*source, matrices.back().row_bytes * n_rows * n);
+  require_bytes(*source, matrices.back().row_bytes * source->rows_in_file(n_rows) * n);
 }
 
 /// The matrix that stands behind `index` others of its size.
@@ -107,7 +117,8 @@ void Plan::add(const TensorSource& source, int64_t index, int64_t n_rows, int64_
   m.n_rows = n_rows;
   m.k = k;
   m.panel_bytes = quant::panel_bytes(stored.type, k);
-  matrices.push_back({&m, &source, source.offset + index * n_rows * row_bytes, row_bytes, storage_bytes});
+  const int64_t offset = source.offset + index * source.rows_in_file(n_rows) * row_bytes;
+  matrices.push_back({&m, &source, offset, row_bytes, storage_bytes});
   if (stored.type != info.type) fingerprint.add(reinterpret_cast<const uint8_t*>(stored.name), 4);
   storage_bytes += m.bytes();
   file_bytes += n_rows * row_bytes;
@@ -117,21 +128,24 @@ void Plan::vector(const std::string& role, int64_t n, std::vector<float>& v, flo
   const TensorSource* source = find(role);
   if (!source) return;
   require_length(*source, n);
+  const int64_t length = source->file_rows ? source->shape[0] : n; // of one vector, if several stand behind each other
+  require_row_order(*source, length);
+  const int64_t stored = n / length * source->rows_in_file(length);
   if (!source->values.empty()) {
     if ((int64_t)source->values.size() != n) throw FormatError("tensor '" + source->name + "' lacks values", role);
     v = source->values;
   } else {
     const quant::TypeInfo& info = info_of(source->type, *source);
-    require_bytes(*source, (n + info.block_size - 1) / info.block_size * info.block_bytes);
+    require_bytes(*source, (stored + info.block_size - 1) / info.block_size * info.block_bytes);
     std::vector<uint8_t> bytes((size_t)source->nbytes);
     file_of(*source).read(bytes.data(), bytes.size(), source->offset, source->name);
-    v.resize((size_t)n);
-    quant::dequantize(info.type, bytes.data(), n, v.data());
+    v.resize((size_t)stored);
+    quant::dequantize(info.type, bytes.data(), stored, v.data());
   }
-  require_row_order(*source, n);
   if (source->reorders()) {
-    const std::vector<float> stored = v;
-    for (int64_t i = 0; i < n; ++i) v[(size_t)i] = stored[(size_t)source->stored_row(n, i)];
+    const std::vector<float> as_it_is = v;
+    v.resize((size_t)n);
+    for (int64_t i = 0; i < n; ++i) v[(size_t)i] = as_it_is[(size_t)source->stored_row(length, i)];
   }
   for (float& x : v) {
     if (source->plus != 0.0f) x += source->plus;
@@ -162,6 +176,18 @@ void Plan::biases(const std::vector<Bias>& parts, std::vector<float>& v) {
     std::vector<float> values((size_t)part.n);
     if (has(part.role)) vector(part.role, part.n, values);
     v.insert(v.end(), values.begin(), values.end());
+  }
+}
+
+void Plan::expert_biases(const std::string& role, int64_t n, std::vector<Expert>& experts,
+                         std::vector<float> Expert::* member) {
+  if (!has(role)) return;
+  std::vector<float> all;
+  vector(role, n * (int64_t)experts.size(), all);
+  if (all.empty()) return;
+  for (size_t e = 0; e < experts.size(); ++e) {
+    const auto begin = all.begin() + (int64_t)e * n;
+    (experts[e].*member).assign(begin, begin + n);
   }
 }
 

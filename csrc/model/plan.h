@@ -50,6 +50,10 @@ class Plan {
   };
   void biases(const std::vector<Bias>& parts, std::vector<float>& v);
 
+  /// A vector of each expert, from a tensor that has them one behind the other; none if the file has none.
+  void expert_biases(const std::string& role, int64_t n, std::vector<Expert>& experts,
+                     std::vector<float> Expert::* member);
+
   /// Throws FormatError that names the roles asked for and not there.
   void require_complete() const;
 

@@ -28,12 +28,14 @@ std::string rows_text(const PlannedMatrix& planned, int64_t row) {
 
 /// Rows [first, last) of a matrix that the file has column by column: some kilobytes of each column at a time.
 void read_columns(const File& file, const PlannedMatrix& planned, int64_t first, int64_t last, uint8_t* out) {
+  const TensorSource& source = *planned.source;
   const int64_t k = planned.matrix->k, n = last - first, size = planned.row_bytes / k;
-  std::vector<uint8_t> part((size_t)(n * size));
+  const int64_t column = source.rows_in_file(planned.matrix->n_rows), step = source.row_step;
+  const int64_t begin = source.first_row + first * step;
+  std::vector<uint8_t> part((size_t)(((n - 1) * step + 1) * size));
   for (int64_t c = 0; c < k; ++c) {
-    file.read(part.data(), part.size(), planned.offset + (c * planned.matrix->n_rows + first) * size,
-              planned.source->name);
-    for (int64_t r = 0; r < n; ++r) std::memcpy(out + (r * k + c) * size, part.data() + r * size, (size_t)size);
+    file.read(part.data(), part.size(), planned.offset + (c * column + begin) * size, source.name);
+    for (int64_t r = 0; r < n; ++r) std::memcpy(out + (r * k + c) * size, part.data() + r * step * size, (size_t)size);
   }
 }
 

@@ -19,6 +19,7 @@ void plan_attention(const Spec& s, const std::string& prefix, Plan& plan, Layer&
                 layer.qkv_bias);
   plan.matrix(prefix + "o", s.hidden_size, s.q_size(), layer.wo);
   plan.biases({{prefix + "o_bias", s.hidden_size}}, layer.o_bias);
+  if (plan.has(prefix + "sinks")) plan.vector(prefix + "sinks", s.n_heads, layer.sinks);
   if (s.qk_norm == QKNorm::none) return;
   const bool per_head = s.qk_norm == QKNorm::per_head;
   plan.norm(s, prefix + "q_norm", per_head ? s.head_dim : s.q_size(), layer.q_norm);
@@ -32,6 +33,10 @@ void plan_experts(const Spec& s, const std::string& prefix, Plan& plan, Layer& l
   plan.experts(prefix + "expert_gate", e.ffn_size, s.hidden_size, layer.experts, &Expert::gate);
   plan.experts(prefix + "expert_up", e.ffn_size, s.hidden_size, layer.experts, &Expert::up);
   plan.experts(prefix + "expert_down", s.hidden_size, e.ffn_size, layer.experts, &Expert::down);
+  plan.biases({{prefix + "router_bias", e.n_experts}}, layer.router_bias);
+  plan.expert_biases(prefix + "expert_gate_bias", e.ffn_size, layer.experts, &Expert::gate_bias);
+  plan.expert_biases(prefix + "expert_up_bias", e.ffn_size, layer.experts, &Expert::up_bias);
+  plan.expert_biases(prefix + "expert_down_bias", s.hidden_size, layer.experts, &Expert::down_bias);
   if (e.shared_ffn_size == 0) return;
   plan.matrix(prefix + "shared_weight", 1, s.hidden_size, layer.w_shared_weight);
   plan.matrix(prefix + "shared_gate", e.shared_ffn_size, s.hidden_size, layer.w_gate);

@@ -23,14 +23,19 @@ struct TensorSource {
   // Rows are so many groups of a few query heads, a key head and a value head, each of head_dim rows, and become all
   // queries, all keys, all values; 0: as is
   int64_t qkv_groups = 0, head_dim = 0;
+  // Rows, or elements of vectors that stand behind each other, are of so many in the file: first_row, first_row +
+  // row_step, ...; 0: they are all
+  int64_t file_rows = 0, first_row = 0, row_step = 1;
   bool transposed = false; // a matrix whose elements stand column by column
   float plus = 0.0f;       // is added to each element of a vector
   std::vector<float>
       values; // of a vector that is in no file; the fields above but name, shape and plus are unused then
 
-  bool reorders() const { return halved_heads != 0 || qkv_groups != 0; }
+  bool reorders() const { return halved_heads != 0 || qkv_groups != 0 || file_rows != 0; }
+  int64_t rows_in_file(int64_t n_rows) const { return file_rows ? file_rows : n_rows; }
   /// Where row `row` of n_rows stands in the file.
   int64_t stored_row(int64_t n_rows, int64_t row) const {
+    if (file_rows != 0) return row / n_rows * file_rows + first_row + row % n_rows * row_step;
     if (halved_heads != 0) {
       const int64_t head_rows = n_rows / halved_heads, in_head = row % head_rows;
       return row - in_head + in_head / 2 + in_head % 2 * (head_rows / 2);
@@ -46,7 +51,7 @@ struct TensorSource {
 /// Roles: "embedding", "lm_head" (absent if tied), "final_norm", "rope_factors" (optional), and for each layer
 /// "layers.3.q", ".k", ".v" or ".qkv" in one, ".o", ".gate", ".up" or ".gate_up" in one, ".down", biases of any of
 /// these as ".q_bias", ".router" and ".expert_gate", ".expert_up", ".expert_down" (one tensor for all experts, or
-/// ".expert_gate.0" and so on, one each), and where the spec has them ".attn_norm", ".ffn_norm", ".q_norm", ".k_norm",
+/// ".expert_gate.0" and so on, one each), ".router_bias", ".expert_gate_bias" and so on, ".sinks", and where the spec has them ".attn_norm", ".ffn_norm", ".q_norm", ".k_norm",
 /// ".attn_post_norm", ".ffn_post_norm". Optional: "positions", "embedding_norm", "lm_head_bias", biases of norms.
 using TensorSources = std::map<std::string, TensorSource>;
 

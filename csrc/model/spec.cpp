@@ -61,6 +61,7 @@ void validate(const Spec& s) {
     require_count(e.ffn_size, WIDE, "expert_ffn_size");
     require(e.shared_ffn_size >= 0 && e.shared_ffn_size <= WIDE, "shared_ffn_size", "is out of range");
   }
+  require(s.gated || s.gate != Gate::clamped_silu, "gate", "clamped_silu needs something to multiply");
   require_positive(s.norm_eps, "norm_eps");
   require_positive(s.embedding_scale, "embedding_scale");
   require_positive(s.residual_scale, "residual_scale");

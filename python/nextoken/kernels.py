@@ -292,6 +292,7 @@ def paged_attention(
     scale: float | None = None,
     soft_cap: float | None = None,
     slopes: FloatArray | None = None,
+    sinks: FloatArray | None = None,
     isa: str | None = None,
 ) -> FloatArray:
     """Attention of queries (T, n_heads, head_dim) float32 to the `n_keys` tokens of a sequence in a `kv_cache()`.
@@ -299,8 +300,9 @@ def paged_attention(
     Token i of the sequence stands in block block_table[i // 64]. The queries are its last T tokens, each sees itself
     and the keys before it, with a `window` the last `window` of them; causal=False lets all see all keys. `scale` is
     1/sqrt(head_dim) unless given; `soft_cap` makes scores soft_cap * tanh(score / soft_cap). With `slopes`
-    (n_heads,), slope * (key's position - query's) is added to them: ALiBi, arXiv:2108.12409. n_heads is a multiple of
-    the cache's n_kv_heads. Returns (T, n_heads, head_dim) float32. It works on the calling thread.
+    (n_heads,), slope * (key's position - query's) is added to them: ALiBi, arXiv:2108.12409. With `sinks` (n_heads,),
+    exp(sink) is added to each head's sum of exp(score): attention of gpt-oss, arXiv:2508.10925. n_heads is a multiple
+    of the cache's n_kv_heads. Returns (T, n_heads, head_dim) float32. It works on the calling thread.
 
     Raises TypeError for a wrong dtype, ValueError for a wrong shape, IndexError for a block outside the cache.
     """
@@ -313,8 +315,20 @@ def paged_attention(
     scale = 1.0 / math.sqrt(max(q.shape[2], 1)) if scale is None else finite(scale, "scale")
     table = indices(block_table, "block_table")
     slopes = None if slopes is None else floats(slopes, "slopes", ndim=1)
+    sinks = None if sinks is None else floats(sinks, "sinks", ndim=1)
     result: FloatArray = _native.kernels.paged_attention(
-        q, k_cache, v_cache, table, n_keys, causal, window or 0, scale, soft_cap or 0.0, isa, slopes=slopes
+        q,
+        k_cache,
+        v_cache,
+        table,
+        n_keys,
+        causal,
+        window or 0,
+        scale,
+        soft_cap or 0.0,
+        isa,
+        slopes=slopes,
+        sinks=sinks,
     )
     return result
 
@@ -329,6 +343,7 @@ def attention(
     scale: float | None = None,
     soft_cap: float | None = None,
     slopes: FloatArray | None = None,
+    sinks: FloatArray | None = None,
     kv_dtype: str = "f16",
     isa: str | None = None,
 ) -> FloatArray:
@@ -358,5 +373,6 @@ def attention(
         scale=scale,
         soft_cap=soft_cap,
         slopes=slopes,
+        sinks=sinks,
         isa=isa,
     )

@@ -147,7 +147,7 @@ def test_a_missing_architecture_is_named(tmp_path: Path) -> None:
 
 
 def test_an_unknown_architecture_lists_the_known_and_is_cut_short(tmp_path: Path) -> None:
-    with pytest.raises(errors.UnsupportedModelError, match="gemma3, glm4, gpt2") as caught:
+    with pytest.raises(errors.UnsupportedModelError, match="gemma3, glm4, gpt-oss, gpt2") as caught:
         llama_with(tmp_path, metadata={"general.architecture": "x" * 2**20})
     assert len(str(caught.value)) < 600 + len(str(tmp_path))  # of 2**20
 

@@ -15,10 +15,25 @@ from tests.hf_folders import as_dtype, write_weights
 MIXTRAL = {"gate_proj": "w1", "up_proj": "w3", "down_proj": "w2"}
 
 
+def granite_name(name: str) -> str:
+    for theirs, disk in (
+        ("experts.gate_up_proj", "input_linear.weight"),
+        ("experts.down_proj", "output_linear.weight"),
+        ("router.weight", "router.layer.weight"),
+    ):
+        name = name.replace("block_sparse_moe." + theirs, "block_sparse_moe." + disk)
+    return name
+
+
 def on_disk(family: Family) -> Weights:
     """The weights by the names that folders have: one tensor for each matrix of each expert."""
+    kind = family.hf["model_type"]
+    if kind == "gpt_oss":
+        return weights(family)
+    if kind == "granitemoe":
+        return {granite_name(name): value for name, value in weights(family).items()}
     result = {}
-    mixtral = family.hf["model_type"] == "mixtral"
+    mixtral = kind == "mixtral"
     for name, value in split_experts(weights(family)).items():
         where, _, matrix = name.partition(".experts.")
         if mixtral:

@@ -39,7 +39,9 @@ def frequencies(rope: dict[str, Any], n_rot: int, n_ctx: int) -> tuple[Array, fl
     low, high = (
         n_rot * np.log(trained / (turns * 2 * np.pi)) / (2 * np.log(rope["rope_theta"])) for turns in (32, 1)
     )
-    low, high = max(np.floor(low), 0), min(np.ceil(high), n_rot - 1)
+    if rope.get("truncate", True):
+        low, high = np.floor(low), np.ceil(high)
+    low, high = max(low, 0), min(high, n_rot - 1)
     kept = 1 - np.clip((c - low) / (high - low), 0, 1)
     return plain / factor * (1 - kept) + plain * kept, 0.1 * np.log(factor) + 1
 
@@ -53,7 +55,15 @@ def rotate(x: Array, rope: dict[str, Any], n_rot: int, n_ctx: int) -> Array:
     return np.concatenate([a * cos - b * sin, b * cos + a * sin, rest], axis=-1)
 
 
-def attention(q: Array, k: Array, v: Array, scale: float, cap: float | None, window: int | None) -> Array:
+def attention(
+    q: Array,
+    k: Array,
+    v: Array,
+    scale: float,
+    cap: float | None,
+    window: int | None,
+    sinks: Array | None = None,
+) -> Array:
     group = q.shape[1] // k.shape[1]
     k, v = np.repeat(k, group, axis=1), np.repeat(v, group, axis=1)
     scores = np.einsum("qhd,khd->hqk", q, k) * scale
@@ -61,7 +71,11 @@ def attention(q: Array, k: Array, v: Array, scale: float, cap: float | None, win
         scores = cap * np.tanh(scores / cap)
     behind = np.arange(len(q))[:, None] - np.arange(len(q))[None, :]
     hidden = (behind < 0) | ((behind >= window) if window else False)
-    return np.einsum("hqk,khd->qhd", softmax(np.where(hidden, -np.inf, scores)), v)
+    scores = np.where(hidden, -np.inf, scores)
+    if sinks is not None:  # one more score a head, whose value is zero
+        extra = np.broadcast_to(sinks[:, None, None], (*scores.shape[:2], 1))
+        return np.einsum("hqk,khd->qhd", softmax(np.concatenate([scores, extra], axis=2))[..., :-1], v)
+    return np.einsum("hqk,khd->qhd", softmax(scores), v)
 
 
 def silu(x: Array) -> Array:
@@ -76,6 +90,23 @@ def mixture(x: Array, scores: Array, gate_up: Array, down: Array, n_used: int, n
         for e in chosen:
             gate, up = np.split(gate_up[e] @ x[t], 2)
             y[t] += p[e] / (p[chosen].sum() if normalized else 1.0) * (down[e] @ (silu(gate) * up))
+    return y
+
+
+def clamped(gate: Array, up: Array) -> Array:
+    gate, up = np.minimum(gate, 7.0), np.clip(up, -7.0, 7.0)
+    return gate / (1.0 + np.exp(-1.702 * gate)) * (up + 1.0)
+
+
+def mixture_with_biases(x: Array, w: dict[str, Array], p: str, n_used: int) -> Array:
+    """gpt-oss: gates and ups take turns, and every matrix has a bias."""
+    scores, y = x @ w[p + "router.weight"].T + w[p + "router.bias"], np.zeros_like(x)
+    for t, s in enumerate(scores):
+        chosen = np.argsort(-s, kind="stable")[:n_used]
+        for e, share in zip(chosen, softmax(s[chosen]), strict=True):
+            both = x[t] @ w[p + "experts.gate_up_proj"][e] + w[p + "experts.gate_up_proj_bias"][e]
+            f = clamped(both[::2], both[1::2])
+            y[t] += share * (f @ w[p + "experts.down_proj"][e] + w[p + "experts.down_proj_bias"][e])
     return y
 
 
@@ -131,7 +162,8 @@ def logits(family: Family, weights: dict[str, Any], ids: list[int]) -> Array:
         if not (silent and silent[i]):
             n_rot = int(d * rope.get("partial_rotary_factor", 1.0))
             q, k = (rotate(z, rope, n_rot, hf["max_position_embeddings"]) for z in (q, k))
-        a = attention(q, k, v, scale, hf.get("attn_logit_softcapping"), window).reshape(t, -1)
+        a = attention(q, k, v, scale, hf.get("attn_logit_softcapping"), window, w.get(p + "self_attn.sinks"))
+        a = a.reshape(t, -1)
         a = linear(a, p + "self_attn.o_proj")
         x = x + (norm(a, p + "post_attention_layernorm") if sandwich else a) * residual
 
@@ -140,6 +172,12 @@ def logits(family: Family, weights: dict[str, Any], ids: list[int]) -> Array:
         if kind == "phi3":
             gate, up = np.split(linear(h, p + "mlp.gate_up_proj"), 2, axis=-1)
             f = linear(silu(gate) * up, p + "mlp.down_proj")
+        elif kind == "gpt_oss":
+            f = mixture_with_biases(h, w, p + "mlp.", hf["num_experts_per_tok"])
+        elif kind == "granitemoe":
+            q = p + "block_sparse_moe."
+            both, down = w[q + "experts.gate_up_proj"], w[q + "experts.down_proj"]
+            f = mixture(h, linear(h, q + "router"), both, down, hf["num_experts_per_tok"], True)
         elif p + "mlp.gate.weight" in w:
             experts = (w[p + "mlp.experts.gate_up_proj"], w[p + "mlp.experts.down_proj"])
             normalized = hf.get("norm_topk_prob", True)

@@ -13,7 +13,7 @@ from tests.bits.test_same_bits import check_model, few_ways, isas_here
 from tests.families import reference
 from tests.families.cases import CASES
 from tests.families.make_reference import REFERENCE, STEP
-from tests.families.tiny import FAMILIES, gguf_name, ids, split_experts, weights, write
+from tests.families.tiny import FAMILIES, gguf_name, ids, named_as_it_says, split_experts, weights, write
 from tests.model.test_forward import load
 
 TRANSFORMERS = np.load(REFERENCE)
@@ -52,9 +52,9 @@ def test_tensors_are_named_as_the_gguf_package_names_them(name: str) -> None:
     arch = next(a for a, text in gguf.MODEL_ARCH_NAMES.items() if text == family.architecture)
     names = gguf.get_tensor_name_map(arch, family.hf["num_hidden_layers"])
     ours = split_experts(weights(family))
-    sandwich = any("post_feedforward" in weight for weight in ours)
+    sandwich = named_as_it_says(family)
     for weight in ours:
-        stem, _, end = weight.rpartition(".")
+        stem, _, end = weight.replace("moe.router.", "moe.router.layer.").rpartition(".")  # as granitemoe's folders
         assert f"{names.get_name(stem)}.{end}" == gguf_name(weight, sandwich)
 
 

@@ -275,6 +275,47 @@ FAMILIES: dict[str, Family] = {
         {"embedding_scale": 6.0, "residual_scale": 0.22, "attention.scale": 0.03125, "logit_scale": 4.0},
         permuted=True,
     ),
+    "granitemoe": Family(
+        "granitemoe",
+        {
+            "model_type": "granitemoe",
+            "num_local_experts": 5,
+            "num_experts_per_tok": 2,
+            "embedding_multiplier": 6.0,
+            "residual_multiplier": 0.22,
+            "attention_multiplier": 0.03125,
+            "logits_scaling": 4.0,
+        },
+        {
+            "expert_count": 5,
+            "expert_used_count": 2,
+            "embedding_scale": 6.0,
+            "residual_scale": 0.22,
+            "attention.scale": 0.03125,
+            "logit_scale": 4.0,
+        },
+        permuted=True,
+    ),
+    "gpt-oss": Family(
+        "gpt-oss",
+        {
+            "model_type": "gpt_oss",
+            "head_dim": 32,
+            "num_local_experts": 5,
+            "num_experts_per_tok": 2,
+            "sliding_window": 40,
+            "layer_types": ["sliding_attention", "full_attention"] * 2,
+            "rope_parameters": YARN | {"truncate": False},
+        },
+        {
+            "expert_count": 5,
+            "expert_used_count": 2,
+            "expert_feed_forward_length": 160,
+            "attention.sliding_window": 40,
+            **YARN_KEYS,
+        },
+        biases=(*QKV, "o"),
+    ),
 }
 
 
@@ -310,7 +351,20 @@ def shapes(family: Family) -> Iterator[tuple[str, tuple[int, ...]]]:
             for name, n in (("q", q), ("k", kv), ("v", kv)):
                 yield p + f"self_attn.{name}_proj.weight", (n, d)
         yield p + "self_attn.o_proj.weight", (d, q)
-        if n := hf.get("num_experts", hf.get("num_local_experts")):
+        n = hf.get("num_experts", hf.get("num_local_experts"))
+        if kind == "gpt_oss":
+            yield p + "self_attn.sinks", (hf["num_attention_heads"],)
+            yield p + "mlp.router.weight", (n, d)
+            yield p + "mlp.router.bias", (n,)
+            yield p + "mlp.experts.gate_up_proj", (n, d, 2 * ffn)
+            yield p + "mlp.experts.gate_up_proj_bias", (n, 2 * ffn)
+            yield p + "mlp.experts.down_proj", (n, ffn, d)
+            yield p + "mlp.experts.down_proj_bias", (n, d)
+        elif kind == "granitemoe":
+            yield p + "block_sparse_moe.router.weight", (n, d)
+            yield p + "block_sparse_moe.experts.gate_up_proj", (n, 2 * ffn, d)
+            yield p + "block_sparse_moe.experts.down_proj", (n, d, ffn)
+        elif n:
             expert = hf.get("moe_intermediate_size", ffn)
             yield p + "mlp.gate.weight", (n, d)
             yield p + "mlp.experts.gate_up_proj", (n, 2 * expert, d)
@@ -341,14 +395,15 @@ def weights(family: Family) -> Weights:
     for name, shape in shapes(family):
         random = np.random.RandomState(zlib.crc32(name.encode()))
         values = random.standard_normal(shape)
-        if name.endswith("bias"):
+        if name.endswith("bias") or "sinks" in name:
             values *= 0.3
         elif len(shape) == 1:
             values = values * 0.2 + 1.0 - family.norm_offset
         elif "embed" in name:
             values *= 0.7
         else:
-            values *= 1.5 * shape[-1] ** -0.5  # scores of attention that differ
+            columns = shape[-2] if family.hf["model_type"] == "gpt_oss" and len(shape) == 3 else shape[-1]
+            values *= 1.5 * columns**-0.5  # scores of attention that differ
         result[name] = values.astype(np.float32)
     return result
 
@@ -366,6 +421,9 @@ GGUF_NAMES = {
     "mlp.gate_up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
     "mlp.gate": "ffn_gate_inp",
+    "mlp.router": "ffn_gate_inp",
+    "block_sparse_moe.router": "ffn_gate_inp",
+    "self_attn.sinks": "attn_sinks",
     "mlp.experts.gate_proj": "ffn_gate_exps",
     "mlp.experts.up_proj": "ffn_up_exps",
     "mlp.experts.down_proj": "ffn_down_exps",
@@ -386,21 +444,42 @@ def gguf_name(name: str, sandwich: bool) -> str:
     if stem in tops:
         return f"{tops[stem]}.{end}"
     _, _, layer, part = stem.split(".", 3)
+    part = part.replace("block_sparse_moe.experts", "mlp.experts")
     if part == "post_attention_layernorm":
         return f"blk.{layer}.{'post_attention_norm' if sandwich else 'ffn_norm'}.{end}"
     return f"blk.{layer}.{GGUF_NAMES[part]}.{end}"
 
 
+def named_as_it_says(family: Family) -> bool:
+    """Whether post_attention_layernorm is a post_attention_norm in the file, and no ffn_norm."""
+    return family.hf["model_type"] == "gpt_oss" or any(
+        "post_feedforward" in name for name, _ in shapes(family)
+    )
+
+
 def split_experts(all_weights: Weights) -> Weights:
     """Gates and ups of experts as the tensors of their own that files have, all names with an end."""
     result = {}
+    interleaved = any(
+        name.endswith("sinks") for name in all_weights
+    )  # gpt-oss, whose experts stand column by column
     for name, value in all_weights.items():
-        if name.endswith("experts.gate_up_proj"):
-            gate, up = np.split(value, 2, axis=1)
+        if name.endswith("sinks"):
+            result[name + ".weight"] = value
+        elif name.endswith("proj_bias"):
+            stem = name.removesuffix("_bias")
+            if stem.endswith("gate_up_proj"):
+                result[stem.replace("gate_up_proj", "gate_proj.bias")] = value[:, ::2]
+                result[stem.replace("gate_up_proj", "up_proj.bias")] = value[:, 1::2]
+            else:
+                result[stem + ".bias"] = value
+        elif name.endswith("experts.gate_up_proj"):
+            value = value.swapaxes(1, 2) if interleaved else value
+            gate, up = (value[:, ::2], value[:, 1::2]) if interleaved else np.split(value, 2, axis=1)
             result[name.replace("gate_up_proj", "gate_proj.weight")] = gate
             result[name.replace("gate_up_proj", "up_proj.weight")] = up
         elif name.endswith("experts.down_proj"):
-            result[name + ".weight"] = value
+            result[name + ".weight"] = value.swapaxes(1, 2) if interleaved else value
         else:
             result[name] = value.reshape(-1) if "shared_expert_gate" in name else value
     return result
@@ -410,7 +489,7 @@ def gguf_tensors(family: Family) -> dict[str, npt.NDArray[np.float32]]:
     """The weights as llama.cpp's converter writes them, rows first."""
     hf, result = family.hf, {}
     all_weights = split_experts(weights(family))
-    sandwich = any("post_feedforward" in name for name in all_weights)
+    sandwich = named_as_it_says(family)
     for name, value in all_weights.items():
         if family.permuted and ("q_proj" in name or "k_proj" in name):
             n = hf["num_attention_heads" if "q_proj" in name else "num_key_value_heads"]
@@ -445,7 +524,7 @@ def write(path: Path, family: Family, kind: str = "F32") -> Path:
     tensors: dict[str, Tensor] = {}
     for name, value in gguf_tensors(family).items():
         shape = value.shape[::-1]
-        matrix = value.ndim > 1
+        matrix = value.ndim > 1 and not name.endswith("bias")
         tensors[name] = (
             encode(value, kind) if matrix else value.tobytes(),
             kind if matrix else "F32",

@@ -172,3 +172,42 @@ def test_slopes_of_another_number_of_heads_are_refused() -> None:
     q, k, v = make(0, 2, 2, 1, 2, 16)
     with pytest.raises(ValueError, match="slopes"):
         kernels.attention(q, k, v, slopes=np.ones(3, np.float32))
+
+
+@pytest.mark.parametrize("kv_dtype", ["f32", "f16", "q8"])
+@pytest.mark.parametrize(("n_q", "before", "window"), [(1, 700, None), (20, 250, 30), (300, 0, None)])
+def test_sinks_take_a_share_the_same_in_every_tiling_and_isa(
+    n_q: int, before: int, window: int | None, kv_dtype: str
+) -> None:
+    n_k, group, d = n_q + before, 4, 40
+    q, k, v = make(n_q, n_q, n_k, 1, group, d)
+    sinks = np.array([0.5, 9.0, -100.0, 300.0], np.float32)
+    options = {"sinks": sinks, "window": window, "kv_dtype": kv_dtype}
+    y = reference.assert_equal_on_all_isas(lambda isa: kernels.attention(q, k, v, isa=isa, **options))
+    if kv_dtype != "q8":
+        dtype = np.float16 if kv_dtype == "f16" else np.float32
+        rounded = k.astype(dtype), v.astype(dtype)
+        expected, bound = reference.attention(q, *rounded, window, 1 / np.sqrt(d), None, sinks=sinks)
+        assert np.all(np.abs(y - expected) <= bound)
+    assert not y[:, 3].any()  # a share of 1
+    assert y[:, 2].tobytes() == kernels.attention(q, k, v, window=window, kv_dtype=kv_dtype)[:, 2].tobytes()
+    for t in (0, n_q // 2, n_q - 1):  # alone, as in decoding
+        until = before + t + 1
+        alone = kernels.attention(q[t : t + 1], k[:until], v[:until], **options)
+        assert np.array_equal(alone[0], y[t])
+
+
+def test_sinks_give_the_same_bits_by_segments() -> None:
+    from nextoken import _native
+
+    q, k, v = make(3, 2, 600, 2, 3, 24)
+    keys, values = kernels.kv_cache(10, 2, 24, "f32")
+    kernels.kv_write(keys, values, k, v, np.arange(600))
+    sinks = np.linspace(-2, 8, 6).astype(np.float32)
+    results = [
+        _native.kernels.paged_attention(
+            q, keys, values, np.arange(10), 600, True, 0, 0.2, 0.0, None, by_segments=by_segments, sinks=sinks
+        )
+        for by_segments in (False, True)
+    ]
+    assert results[0].tobytes() == results[1].tobytes()

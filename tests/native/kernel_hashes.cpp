@@ -176,6 +176,8 @@ void rows(const KernelTable& kernels, Record& record) {
       kernels.gated_activation(gate, x.data(), w.data(), n, y.data());
       record.add("activation", y);
     }
+    kernels.gated_activation(Gate::clamped_silu, x.data(), w.data(), n, y.data());
+    record.add("clamped_silu", y);
     y = x;
     kernels.clamp(0.7f, n, y.data());
     record.add("clamp", y);
@@ -245,7 +247,7 @@ void attention(const KernelTable& kernels, Record& record) {
     const Floats q = random.numbers(n_rows * h.head_dim);
     AttentionArgs args{h.type,     h.head_dim, k_blocks.data(),  v_blocks.data(), q.data(), h.group * h.head_dim,
                        h.n_tokens, h.group,    h.first_position, h.window,        0.125f,   h.soft_cap,
-                       {},         nullptr};
+                       {},         nullptr,    nullptr};
     Floats scratch((size_t)kernels.attention_scratch(n_rows, h.head_dim)), y(q.size());
     kernels.attention(args, y.data(), h.group * h.head_dim, scratch.data());
     record.add("attention" + cache, y);
@@ -253,6 +255,10 @@ void attention(const KernelTable& kernels, Record& record) {
     args.slopes = slopes;
     kernels.attention(args, y.data(), h.group * h.head_dim, scratch.data());
     record.add("attention with distances" + cache, y);
+    const float sinks[] = {-3.0f, 0.5f, 4.0f, 40.0f};
+    args.slopes = nullptr, args.sinks = sinks;
+    kernels.attention(args, y.data(), h.group * h.head_dim, scratch.data());
+    record.add("attention with sinks" + cache, y);
   }
 }
 

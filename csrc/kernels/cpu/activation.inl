@@ -61,7 +61,15 @@ static inline void with_gate(Gate gate, Use use) {
     use([](F32x16 a) { return mul16(relu16(a), relu16(a)); });
 }
 
+// gpt-oss, arXiv:2508.10925: a and b are cut off at 7, the sigmoid is of 1.702 a, and one is added to b.
+static inline F32x16 clamped_silu16(F32x16 a, F32x16 b) {
+  const F32x16 limit = all16(7.0f), gate = min16(limit, a), up = max16(neg16(limit), min16(limit, b));
+  return mul16(times_sigmoid(gate, mul16(gate, all16(1.702f))), add16(up, all16(1.0f)));
+}
+
 static void gated_activation(Gate gate, const float* a, const float* b, int64_t n, float* y) {
+  if (gate == Gate::clamped_silu)
+    return map16(a, b, n, y, [](F32x16 u, F32x16 v) { return clamped_silu16(u, v); });
   with_gate(gate, [=](auto f) { map16(a, b, n, y, [f](F32x16 u, F32x16 v) { return mul16(f(u), v); }); });
 }
 

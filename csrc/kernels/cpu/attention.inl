@@ -264,6 +264,17 @@ static void merge_segment(float* total_max, float* total_sum, float* total, floa
   for (int64_t d = 0; d < n; d += 16) store16(total + d, fma16(load16(total + d), e, mul16(load16(out + d), f)));
 }
 
+// One more segment whose only key has the score `sink`, and the value zero: it takes a share of the sum.
+static void merge_sink(float sink, float* total_max, float* total_sum, float* total, int64_t n) {
+  const float both = *total_max > sink ? *total_max : sink;
+  float factors[16] = {*total_max - both, sink - both};
+  store16(factors, exp16(load16(factors)));
+  *total_sum = fma1(*total_sum, factors[0], factors[1]);
+  *total_max = both;
+  const F32x16 e = all16(factors[0]);
+  for (int64_t d = 0; d < n; d += 16) store16(total + d, mul16(load16(total + d), e));
+}
+
 static void divide_by_sum(const float* total, float sum, int64_t n, float* y) {
   const F32x16 inverse = all16(sum == 0.0f ? 0.0f : 1.0f / sum);
   map16(total, n, y, [inverse](F32x16 v) { return mul16(v, inverse); });
@@ -271,7 +282,7 @@ static void divide_by_sum(const float* total, float sum, int64_t n, float* y) {
 
 // The factors of merge_segment for sixteen segments at a time, then the same chains.
 static void attention_merge(int64_t n_segments, const float* max, const float* sum, int64_t scalar_stride,
-                            const float* out, int64_t out_stride, int64_t head_dim, float* y) {
+                            const float* out, int64_t out_stride, int64_t head_dim, const float* sink, float* y) {
   for (int64_t begin = 0; begin < head_dim; begin += 256) {
     const int64_t n = smaller(head_dim - begin, 256), width = padded16(n);
     float total[256] = {}, total_max = MINUS_INFINITY, total_sum = 0.0f;
@@ -305,6 +316,7 @@ static void attention_merge(int64_t n_segments, const float* max, const float* s
           store16(total + d, fma16(load16(total + d), e, mul16(load16(from + d), f)));
       }
     }
+    if (sink) merge_sink(*sink, &total_max, &total_sum, total, width);
     divide_by_sum(total, total_sum, n, y + begin);
   }
 }
@@ -329,6 +341,8 @@ static void attention(const AttentionArgs& args, float* y, int64_t y_stride, flo
       merge_segment(w.total_max + r, w.total_sum + r, w.total + r * width, w.max[r], w.sum[r], w.out + r * width,
                     width);
   }
+  for (int64_t r = 0; args.sinks && r < rows; ++r)
+    merge_sink(args.sinks[r % args.group], w.total_max + r, w.total_sum + r, w.total + r * width, width);
   for (int64_t r = 0; r < rows; ++r)
     divide_by_sum(w.total + r * width, w.total_sum[r], args.head_dim,
                   y + r / args.group * y_stride + r % args.group * args.head_dim);

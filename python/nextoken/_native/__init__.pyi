@@ -322,9 +322,12 @@ class Gate:
       relu : x above zero, else zero
 
       relu_squared : its square
+
+      clamped_silu : min(a, 7) sigmoid(1.702 min(a, 7)), times b within [-7, 7] and one; gated only
     """
 
     __members__: typing.ClassVar[dict[str, Gate]]
+    clamped_silu: typing.ClassVar[Gate]
     gelu: typing.ClassVar[Gate]
     gelu_tanh: typing.ClassVar[Gate]
     relu: typing.ClassVar[Gate]

@@ -116,6 +116,7 @@ def paged_attention(
     token_step: typing.SupportsInt | typing.SupportsIndex = 16,
     by_segments: bool = False,
     slopes: typing.Annotated[numpy.typing.ArrayLike, numpy.float32] | None = None,
+    sinks: typing.Annotated[numpy.typing.ArrayLike, numpy.float32] | None = None,
 ) -> numpy.typing.NDArray[numpy.float32]: ...
 def quantize(
     array: numpy.typing.NDArray[numpy.float32], weight_type: str | bytes

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from nextoken import _native
 from nextoken.checkpoints import safetensors
 from nextoken.checkpoints.gguf import GGUFCheckpoint, Metadata, shortened
+from nextoken.checkpoints.hf_parts import Part, numbered
 from nextoken.checkpoints.hf_translation import Translation, translate
 from nextoken.checkpoints.json_file import read_json
 from nextoken.checkpoints.tensors import FLOATS, TensorInfo
@@ -30,7 +31,6 @@ PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "consolidated.00
 TYPES = {"F32": FLOATS["f32"], "F16": FLOATS["f16"], "BF16": FLOATS["bf16"]}
 MOST_CONFIG_BYTES = 16 << 20
 MOST_SHARDS = 4096
-NUMBER = r"(?<=\.)(?:0|[1-9][0-9]{0,5})(?=\.)"  # of a layer, and behind it of an expert
 
 
 class FolderCheckpoint(GGUFCheckpoint):
@@ -78,6 +78,10 @@ class FolderCheckpoint(GGUFCheckpoint):
         for name, (index, stored) in read_tensors(folder, self.paths, self.files).items():
             if any(part in name for part in t.unused):
                 continue
+            if parts := parts_of(name, t):
+                whole = self._whole(name, stored, index)
+                found |= {part.name: part.of_tensor(whole, self.paths[index]) for part in parts}
+                continue
             gguf_name = translated_name(name, t)
             if gguf_name is None:
                 what = f"{self.paths[index]}: {shortened(name)} is no known part of architecture {t.architecture!r}"
@@ -91,11 +95,7 @@ class FolderCheckpoint(GGUFCheckpoint):
                     path=self.paths[index],
                     field=name,
                 )
-            if stored.dtype not in TYPES:
-                raise UnsupportedModelError(
-                    f"{self.paths[index]}: tensor {shortened(name)} is {stored.dtype}; BF16, F16 and F32 are read"
-                )
-            found[gguf_name] = _tensor(name, stored, index, gguf_name, t)
+            found[gguf_name] = _translated(self._whole(name, stored, index), gguf_name, t)
         for i in range(t.hparams["block_count"] if t.required else 0):
             for template in t.required:
                 if template.format(i=i) not in found:
@@ -116,21 +116,27 @@ class FolderCheckpoint(GGUFCheckpoint):
             )
         return found
 
+    def _whole(self, name: str, stored: safetensors.Stored, index: int) -> TensorInfo:
+        """A tensor of file `index` as it is there."""
+        if stored.dtype not in TYPES:
+            raise UnsupportedModelError(
+                f"{self.paths[index]}: tensor {shortened(name)} is {stored.dtype}; BF16, F16 and F32 are read"
+            )
+        kind = TYPES[stored.dtype]
+        return TensorInfo(
+            name, stored.shape[::-1], kind, stored.dtype, stored.offset, stored.nbytes, file=index
+        )
 
-def _tensor(name: str, stored: safetensors.Stored, index: int, gguf_name: str, t: Translation) -> TensorInfo:
-    """What becomes of a tensor of file `index`."""
+
+def _translated(info: TensorInfo, gguf_name: str, t: Translation) -> TensorInfo:
+    """What becomes of a tensor."""
     stem, _, kind = gguf_name.rpartition(".")
     last = stem.rpartition(".")[2]
-    matrix = len(stored.shape) > 1
+    matrix = len(info.shape) > 1
     transposed = matrix and last in t.transposed
-    info = TensorInfo(
-        name,
-        stored.shape if transposed else stored.shape[::-1],
-        TYPES[stored.dtype],
-        stored.dtype,
-        stored.offset,
-        stored.nbytes,
-        file=index,
+    info = replace(
+        info,
+        shape=info.shape[::-1] if transposed else info.shape,
         halved_heads=t.halved_heads.get(last, 0),
         qkv_groups=t.qkv_groups if last == "attn_qkv" else 0,
         head_dim=t.hparams["attention.key_length"] if last == "attn_qkv" and t.qkv_groups else 0,
@@ -175,17 +181,26 @@ class TranslatedMetadata(Metadata):
 
 def translated_name(name: str, t: Translation) -> str | None:
     """GGUF's name of a tensor, None for an unknown one."""
-    numbers = re.findall(NUMBER, name)
-    for mark in ("{i}", "{e}"):
-        name = re.sub(NUMBER, mark, name, count=1)
+    template, numbers = numbered(name)
+    known = next((c for c in _candidates(template, t) if c in t.tensors), None)
+    return None if known is None else t.tensors[known].format(**numbers)
+
+
+def parts_of(name: str, t: Translation) -> list[Part]:
+    """What a tensor consists of, with the names filled in; nothing if it is one."""
+    template, numbers = numbered(name)
+    known = next((c for c in _candidates(template, t) if c in t.parts), None)
+    parts = () if known is None else t.parts[known]
+    return [replace(part, name=part.name.format(**numbers)) for part in parts]
+
+
+def _candidates(template: str, t: Translation) -> Iterator[str]:
+    """What a tensor may be called without the prefixes that its folder has."""
     for prefix in t.prefixes:
-        if not name.startswith(prefix):
-            continue
-        template = name[len(prefix) :]
-        for candidate in (template, "model." + template if prefix else template):
-            if candidate in t.tensors:
-                return t.tensors[candidate].format(**dict(zip("ie", numbers, strict=False)))
-    return None
+        if template.startswith(prefix):
+            yield template[len(prefix) :]
+            if prefix:
+                yield "model." + template[len(prefix) :]
 
 
 def open_shards(folder: str) -> tuple[list[str], list[_native.File]]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from nextoken import _native
 from nextoken.checkpoints.hf_config import HARMLESS, ConfigJson
+from nextoken.checkpoints.hf_parts import Part
 from nextoken.errors import UnsupportedModelError
 
 Folder = Callable[[ConfigJson], "Translation"]
@@ -68,6 +69,9 @@ class Translation:
     architecture: str
     tensors: Mapping[str, str] = field(default_factory=lambda: LLAMA_TENSORS)
     """The folder's name to GGUF's, {i} standing for the layer and {e} for the expert."""
+    parts: Mapping[str, tuple[Part, ...]] = field(
+        default_factory=dict
+    )  # of the folder's tensors that hold several
     hparams: dict[str, Any] = field(default_factory=dict)  # without "<architecture>."
     origins: dict[str, str] = field(default_factory=dict)  # of hparams: the key in config.json
     prefixes: tuple[str, ...] = ("",)  # the folder's names stand behind one of these
@@ -186,9 +190,9 @@ def sizes(
     t.tied = config.flag("tie_word_embeddings", tied)
 
 
-def biases(config: ConfigJson, t: Translation, *, mlp: bool = False) -> None:
+def biases(config: ConfigJson, t: Translation, *, mlp: bool = False, default: bool = False) -> None:
     """Biases of attention, and with `mlp` of the feed-forward, where config.json asks for them."""
-    if config.flag("attention_bias", False):
+    if config.flag("attention_bias", default):
         t.add_biases(ATTENTION_BIASES)
     if mlp and config.flag("mlp_bias", False):
         t.add_biases(MLP_BIASES)

@@ -26,6 +26,7 @@ class TensorInfo:
     `file` counts the checkpoint's files. A matrix is converted to `stored_type` if that is not None; with
     `halved_heads` its rows are heads that rotate (i, i + n/2) and become pairs (2i, 2i + 1); with `qkv_groups` they are
     so many groups of queries, a key and a value of `head_dim` rows each, and become all queries, keys and values; with
+    `file_rows` they are part of as many, first_row, first_row + row_step and so on of each matrix; with
     `transposed` the file has it column by column. A vector gets `plus` added; one that is in no file has its `values`
     here.
     """
@@ -41,6 +42,9 @@ class TensorInfo:
     halved_heads: int = 0
     qkv_groups: int = 0
     head_dim: int = 0
+    file_rows: int = 0
+    first_row: int = 0
+    row_step: int = 1
     transposed: bool = False
     plus: float = 0.0
     values: tuple[float, ...] = ()
