@@ -270,7 +270,8 @@ void attention_by_segments(const KernelTable& kernels, const AttentionArgs& args
                               &out[(size_t)(s * rows * width)], width, scratch);
   for (int64_t r = 0; r < rows; ++r)
     kernels.attention_merge(n_segments, &max[(size_t)r], &sum[(size_t)r], rows, &out[(size_t)(r * width)], rows * width,
-                            args.head_dim, args.sinks ? args.sinks + r % args.group : nullptr, y + r / args.group * y_stride + r % args.group * args.head_dim);
+                            args.head_dim, args.sinks ? args.sinks + r % args.group : nullptr,
+                            y + r / args.group * y_stride + r % args.group * args.head_dim);
 }
 
 Floats paged_attention(const Floats& q, const py::array& k_cache, const py::array& v_cache, const Indices& block_table,

@@ -36,7 +36,8 @@ void bind_spec(py::module_& m) {
       .value("gelu", Gate::gelu, "x times the normal distribution's share below x")
       .value("relu", Gate::relu, "x above zero, else zero")
       .value("relu_squared", Gate::relu_squared, "its square")
-      .value("clamped_silu", Gate::clamped_silu, "min(a, 7) sigmoid(1.702 min(a, 7)), times b within [-7, 7] and one; gated only");
+      .value("clamped_silu", Gate::clamped_silu,
+             "min(a, 7) sigmoid(1.702 min(a, 7)), times b within [-7, 7] and one; gated only");
   py::enum_<NormKind>(m, "NormKind", "What norms divide by.")
       .value("rms", NormKind::rms, "the root of the mean square")
       .value("layer", NormKind::layer, "the standard deviation, the mean taken off first");

@@ -94,9 +94,14 @@ void connect(Model& model) {
     if (s.residual == Residual::parallel_one_norm) {
       for (const Matrix* m : layer.read_by_ffn.parts) layer.read_by_attn.parts.push_back(m);
     }
-    layer.attention = {
-        s.n_heads, s.n_kv_heads, s.head_dim, spec.window, (float)s.attention_scale, (float)s.attention_soft_cap,
-        slopes, layer.sinks.empty() ? nullptr : layer.sinks.data()};
+    layer.attention = {s.n_heads,
+                       s.n_kv_heads,
+                       s.head_dim,
+                       spec.window,
+                       (float)s.attention_scale,
+                       (float)s.attention_soft_cap,
+                       slopes,
+                       layer.sinks.empty() ? nullptr : layer.sinks.data()};
     const auto found =
         std::find_if(kinds.begin(), kinds.end(), [&](const LayerSpec* other) { return kind(*other) == kind(spec); });
     layer.rotation = (size_t)(found - kinds.begin());

@@ -27,7 +27,7 @@ struct Layer {
   std::vector<Expert> experts;
   Linear router, shared_weight;
   Linear read_by_attn, read_by_ffn; // all that reads what the norms before them write
-  std::vector<float> sinks; // [n_heads] or empty
+  std::vector<float> sinks;         // [n_heads] or empty
   AttentionSpec attention;
   size_t rotation = 0; // index into the model's rotations
 };

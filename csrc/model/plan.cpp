@@ -55,7 +55,7 @@ void require_row_order(const TensorSource& source, int64_t n_rows) {
                       source.name, source.offset);
   }
   if (source.file_rows != 0) {
-    constexpr int64_t MOST = int64_t{1} << 32;
+    constexpr int64_t MOST = int64_t{1} << 31;
     if (source.file_rows < 0 || source.file_rows > MOST || source.first_row < 0 || source.row_step < 1 ||
         source.row_step > MOST || n_rows > MOST || source.first_row > source.file_rows ||
         source.first_row + (n_rows - 1) * source.row_step >= source.file_rows) {

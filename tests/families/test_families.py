@@ -54,7 +54,11 @@ def test_tensors_are_named_as_the_gguf_package_names_them(name: str) -> None:
     ours = split_experts(weights(family))
     sandwich = named_as_it_says(family)
     for weight in ours:
-        stem, _, end = weight.replace("moe.router.", "moe.router.layer.").rpartition(".")  # as granitemoe's folders
+        # Granite's folders have two names that transformers has not.
+        on_disk = weight.replace("moe.router.", "moe.router.layer.").replace(
+            "block_sparse_moe.experts", "mlp.experts"
+        )
+        stem, _, end = on_disk.rpartition(".")
         assert f"{names.get_name(stem)}.{end}" == gguf_name(weight, sandwich)
 
 

@@ -68,8 +68,7 @@ static inline F32x16 clamped_silu16(F32x16 a, F32x16 b) {
 }
 
 static void gated_activation(Gate gate, const float* a, const float* b, int64_t n, float* y) {
-  if (gate == Gate::clamped_silu)
-    return map16(a, b, n, y, [](F32x16 u, F32x16 v) { return clamped_silu16(u, v); });
+  if (gate == Gate::clamped_silu) return map16(a, b, n, y, [](F32x16 u, F32x16 v) { return clamped_silu16(u, v); });
   with_gate(gate, [=](auto f) { map16(a, b, n, y, [f](F32x16 u, F32x16 v) { return mul16(f(u), v); }); });
 }
 
