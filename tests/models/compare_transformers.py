@@ -166,6 +166,40 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         "Granite",
         MULTIPLIERS | {"attention_bias": True, "mlp_bias": True, "tie_word_embeddings": True},
     ),
+    "granitemoe": ("GraniteMoe", MULTIPLIERS | {"num_local_experts": 6, "num_experts_per_tok": 2}),
+    "granitemoe, biases": (
+        "GraniteMoe",
+        MULTIPLIERS
+        | {
+            "num_local_experts": 5,
+            "num_experts_per_tok": 3,
+            "attention_bias": True,
+            "tie_word_embeddings": True,
+        },
+    ),
+    "gpt-oss": (
+        "GptOss",
+        {
+            "num_hidden_layers": 4,
+            "head_dim": 24,
+            "num_local_experts": 5,
+            "num_experts_per_tok": 2,
+            "sliding_window": 37,
+            "rope_parameters": YARN | {"truncate": False},
+        },
+    ),
+    "gpt-oss, truncated, no biases": (
+        "GptOss",
+        {
+            "head_dim": 16,
+            "num_local_experts": 7,
+            "num_experts_per_tok": 3,
+            "sliding_window": 50,
+            "attention_bias": False,
+            "rope_parameters": YARN,
+            "layer_types": ["full_attention", "sliding_attention", "sliding_attention"],
+        },
+    ),
 }
 ONE_PLUS = ("Gemma", "Gemma2", "Gemma3Text", "Nemotron")  # norms multiply by 1 + weight
 
