@@ -33,7 +33,13 @@ CpuFeatures detect() {
   f.avx2 = has(b, 5) && fma && f16c;
   const bool foundation = has(b, 16) && has(b, 17) && has(b, 30) && has(b, 31); // F, DQ, BW, VL
   f.avx512 = f.avx2 && foundation && has(c, 11) && (saved & 0xe0) == 0xe0;      // VNNI; k and zmm registers
-  f.avx512bf16 = f.avx512 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && has(a, 5);
+  if (!__get_cpuid_count(7, 1, &a, &b, &c, &d)) a = 0;
+  f.avx512bf16 = f.avx512 && has(a, 5);
+#if defined(NEXTOKEN_EVEX_VNNI)
+  f.avxvnni = f.avx512;
+#else
+  f.avxvnni = f.avx2 && has(a, 4);
+#endif
   return f;
 }
 #elif defined(__aarch64__) && defined(__linux__)

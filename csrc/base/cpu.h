@@ -5,6 +5,7 @@ namespace nextoken {
 
 struct CpuFeatures {
   bool avx2;       // with FMA and F16C
+  bool avxvnni;    // AVX-VNNI, and what avx2 says
   bool avx512;     // F, BW, VL, DQ and VNNI, and what avx2 says
   bool avx512bf16; // what avx512 says, and BF16
   bool dotprod;    // of ARMv8.2

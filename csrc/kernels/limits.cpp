@@ -36,6 +36,12 @@ void int8_avx512(int64_t turns) { TURNS(TWELVE_CHAINS("vpdpbusd", "zmm")); }
 void float_avx512(int64_t turns) { TURNS(TWELVE_CHAINS("vfmadd231ps", "zmm")); }
 void bf16_avx512(int64_t turns) { TURNS(TWELVE_CHAINS("vdpbf16ps", "zmm")); }
 void float_avx2(int64_t turns) { TURNS(TWELVE_CHAINS("vfmadd231ps", "ymm")); }
+#if defined(NEXTOKEN_EVEX_VNNI)
+#define VPDPBUSD "vpdpbusd"
+#else
+#define VPDPBUSD "%{vex%} vpdpbusd"
+#endif
+void int8_avxvnni(int64_t turns) { TURNS(TWELVE_CHAINS(VPDPBUSD, "ymm")); }
 void int8_avx2(int64_t turns) {
   TURNS(MADDUBS("2", "8") MADDUBS("3", "9") MADDUBS("4", "10") MADDUBS("5", "11") MADDUBS("6", "12") MADDUBS("7", "13")
             MADDUBS("2", "14") MADDUBS("3", "15") MADDUBS("4", "8") MADDUBS("5", "9") MADDUBS("6", "10")
@@ -75,6 +81,7 @@ Peaks peaks_of(const char* isa) {
   if (std::strncmp(isa, "avx512", 6) == 0 || std::strcmp(isa, "amx") == 0) {
     return {{int8_avx512, CHAINS * 64}, {float_avx512, CHAINS * 16}};
   }
+  if (std::strcmp(isa, "avxvnni") == 0) return {{int8_avxvnni, CHAINS * 32}, {float_avx2, CHAINS * 8}};
   if (std::strncmp(isa, "avx", 3) == 0) return {{int8_avx2, CHAINS * 32}, {float_avx2, CHAINS * 8}};
 #endif
   (void)isa;

@@ -35,6 +35,7 @@ const std::vector<Candidate>& candidates() {
 #if defined(__x86_64__)
       {&avx512bf16, cpu_features().avx512bf16, "AVX-512 F, BW, VL, DQ, VNNI and BF16"},
       {&cpu::avx512::table, cpu_features().avx512, "AVX-512 F, BW, VL, DQ and VNNI"},
+      {&cpu::avxvnni::table, cpu_features().avxvnni, "AVX-VNNI, AVX2, FMA and F16C"},
       {&cpu::avx2::table, cpu_features().avx2, "AVX2, FMA and F16C"},
 #elif defined(__aarch64__)
       {&cpu::dotprod::table, cpu_features().dotprod, "the dot products of ARMv8.2"},

@@ -8,7 +8,7 @@
 namespace nextoken {
 
 struct KernelTable {
-  const char* name; // "scalar", "avx2", "avx512", "avx512bf16", "neon", "dotprod"
+  const char* name; // "scalar", "avx2", "avxvnni", "avx512", "avx512bf16", "neon", "dotprod"
 
   void (*matmul)(const MatmulArgs& args);
   /// Row `row` of a packed matrix as floats: embedding look-up. out [k]
@@ -71,6 +71,9 @@ namespace scalar {
 extern const KernelTable table;
 }
 namespace avx2 {
+extern const KernelTable table;
+}
+namespace avxvnni {
 extern const KernelTable table;
 }
 namespace avx512 {

@@ -90,7 +90,7 @@ class OpenModel:
 
     @property
     def isa(self) -> str:
-        """The instruction set its kernels use: "scalar", "avx2", "avx512", "avx512bf16", "neon" or "dotprod".
+        """The instruction set its kernels use: one of `nextoken.kernels.isas()`, such as "avx512" or "dotprod".
 
         On a card it is "cuda".
         """

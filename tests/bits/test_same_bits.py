@@ -65,7 +65,9 @@ class NativeMachine:
 @cache
 def isas_here() -> tuple[str, ...]:
     """The instruction sets that this processor runs, the plainest first; the others are tried where they run."""
-    return tuple(isa for isa in ("scalar", "avx2", "avx512", "avx512bf16", "neon", "dotprod") if _runs(isa))
+    return tuple(
+        isa for isa in ("scalar", "avx2", "avxvnni", "avx512", "avx512bf16", "neon", "dotprod") if _runs(isa)
+    )
 
 
 def _runs(isa: str) -> bool:

@@ -20,7 +20,7 @@ import pytest
 from nextoken import __version__
 from tests.gguf_files import tiny_llama
 
-COMMAND = [sys.executable, "-c", "from nextoken.cli import main; main()"]
+COMMAND = [sys.executable, "-m", "nextoken"]
 
 
 @pytest.fixture(scope="module")

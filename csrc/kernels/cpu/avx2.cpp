@@ -9,8 +9,10 @@
 namespace nextoken::cpu::avx2 {
 
 constexpr const char* ISA_NAME = "avx2";
+// clang-format off: in the order they need each other
 #include "vec_avx2.h"
-// The vector types come first.
+#include "vec_avx2_sums.h"
 #include "kernels.inl"
+// clang-format on
 
 } // namespace nextoken::cpu::avx2
