@@ -7,6 +7,7 @@ namespace nextoken::bindings {
 void bind_errors(pybind11::module_& m);
 void bind_kernels(pybind11::module_& m);
 void bind_kernels_ops(pybind11::module_& m);
+void bind_kernels_attention(pybind11::module_& m);
 void bind_sampling(pybind11::module_& m);
 void bind_file(pybind11::module_& m);
 void bind_gguf(pybind11::module_& m);

@@ -8,6 +8,7 @@
 
 #include "base/float_environment.h"
 #include "bindings.h"
+#include "kernel_arrays.h"
 #include "kernels/multiply.h"
 #include "kernels/select.h"
 #include "quant/pack.h"
@@ -17,7 +18,6 @@ namespace py = pybind11;
 namespace nextoken::bindings {
 namespace {
 
-using Floats = py::array_t<float, py::array::c_style>;
 using Bytes = py::array_t<uint8_t, py::array::c_style>;
 
 std::string lower_name(WeightType type) {
@@ -33,11 +33,6 @@ WeightType type_of(const std::string& name) {
     known += (known.empty() ? "" : ", ") + lower_name(type);
   }
   throw py::value_error("weight_type: '" + name + "' is none of " + known);
-}
-
-const KernelTable& table_of(const py::object& isa) {
-  if (!isa.is_none() && !py::isinstance<py::str>(isa)) throw py::type_error("isa: expected a str or None");
-  return isa.is_none() ? kernel_table() : kernel_table(isa.cast<std::string>().c_str());
 }
 
 py::array_t<float> uninitialized(int64_t rows, int64_t cols) { return py::array_t<float>({rows, cols}); }

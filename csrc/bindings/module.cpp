@@ -6,6 +6,7 @@ PYBIND11_MODULE(_native, m) {
   nextoken::bindings::bind_errors(m);
   nextoken::bindings::bind_kernels(m);
   nextoken::bindings::bind_kernels_ops(m);
+  nextoken::bindings::bind_kernels_attention(m);
   nextoken::bindings::bind_sampling(m);
   nextoken::bindings::bind_file(m);
   nextoken::bindings::bind_gguf(m);
