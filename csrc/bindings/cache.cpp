@@ -50,7 +50,7 @@ void rewind(PyCache& c, int64_t n) {
   });
 }
 
-/// Keys or values of one layer as (T, n_kv_heads, head_dim) float32.
+/// Keys or values of one layer as (T, n_kv_heads, head_dim) float32; values of latents have latent_dim elements.
 py::array_t<float> read_layer(const PyCache& c, int64_t layer, bool keys) {
   const KvShape& shape = c.shape;
   if (layer < 0 || layer >= shape.n_layers) {
@@ -58,8 +58,9 @@ py::array_t<float> read_layer(const PyCache& c, int64_t layer, bool keys) {
                                 std::to_string(layer));
   }
   std::vector<float> rows = with_turn(c, [&](Cache& cache) { return read_rows(cache, layer, keys); });
-  const auto n = (py::ssize_t)rows.size() / (shape.n_kv_heads * shape.head_dim);
-  py::array_t<float> result({n, (py::ssize_t)shape.n_kv_heads, (py::ssize_t)shape.head_dim});
+  const auto width = (py::ssize_t)(keys ? shape.head_dim : shape.value_dim());
+  const auto n = (py::ssize_t)rows.size() / (shape.n_kv_heads * width);
+  py::array_t<float> result({n, (py::ssize_t)shape.n_kv_heads, width});
   std::memcpy(result.mutable_data(), rows.data(), rows.size() * 4);
   result.attr("setflags")(py::arg("write") = false);
   return result;

@@ -44,6 +44,7 @@ TensorSource to_source(const py::handle& tensor) {
   source.first_row = tensor.attr("first_row").cast<int64_t>();
   source.row_step = tensor.attr("row_step").cast<int64_t>();
   source.transposed = tensor.attr("transposed").cast<bool>();
+  source.file_columns = tensor.attr("file_columns").cast<int64_t>();
   source.plus = tensor.attr("plus").cast<float>();
   source.values = tensor.attr("values").cast<std::vector<float>>();
   const py::object stored = tensor.attr("stored_type");

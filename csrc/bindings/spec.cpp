@@ -18,8 +18,8 @@ KvType kv_type(const std::string& name) {
 }
 
 KvShape kv_shape(const Spec& spec, const std::string& kv_dtype) {
-  const KvShape shape{spec.n_layers(), spec.n_kv_heads, spec.head_dim, kv_type(kv_dtype)};
-  if (shape.type == KvType::q8 && spec.head_dim > MOST_Q8_HEAD_DIM) {
+  const KvShape shape{spec.n_layers(), spec.n_kv_heads, spec.head_dim, kv_type(kv_dtype), spec.latent.rank};
+  if (shape.type == KvType::q8 && !shape.latent_dim && spec.head_dim > MOST_Q8_HEAD_DIM) {
     throw std::invalid_argument("kv_dtype: 'q8' takes heads of up to " + std::to_string(MOST_Q8_HEAD_DIM) +
                                 " elements, this model's have " + std::to_string(spec.head_dim) + "; use 'f16'");
   }
@@ -77,7 +77,21 @@ void bind_spec(py::module_& m) {
       .def_readwrite("n_used", &ExpertSpec::n_used, "how many of them a token takes")
       .def_readwrite("ffn_size", &ExpertSpec::ffn_size, "of an expert")
       .def_readwrite("shared_ffn_size", &ExpertSpec::shared_ffn_size, "of one that every token takes; 0 for none")
-      .def_readwrite("normalized", &ExpertSpec::normalized, "the chosen experts' weights add up to 1");
+      .def_readwrite("shared_weighted", &ExpertSpec::shared_weighted, "by a sigmoid of its own; else it is added")
+      .def_readwrite("normalized", &ExpertSpec::normalized, "the chosen experts' weights add up to 1")
+      .def_readwrite("sigmoid", &ExpertSpec::sigmoid, "weights are sigmoids rather than a softmax")
+      .def_readwrite("scale", &ExpertSpec::scale, "of the weights, at last")
+      .def_readwrite("n_groups", &ExpertSpec::n_groups, "of experts side by side")
+      .def_readwrite("n_groups_used", &ExpertSpec::n_groups_used, "the best groups, from which experts are chosen")
+      .def_readwrite("first_layer", &ExpertSpec::first_layer, "layers before it have one feed-forward");
+
+  py::class_<LatentSpec>(m, "LatentSpec", "Attention to latents, of which each head makes its keys and values.")
+      .def(py::init<>())
+      .def_readwrite("rank", &LatentSpec::rank, "elements of a latent; 0: keys and values are cached themselves")
+      .def_readwrite("q_rank", &LatentSpec::q_rank, "of the latent of queries; 0: they have none")
+      .def_readwrite("nope_dim", &LatentSpec::nope_dim, "of a head of q and k, beside n_rot elements that rotate")
+      .def_readwrite("value_dim", &LatentSpec::value_dim, "of a head")
+      .def_readwrite("norm_eps", &LatentSpec::norm_eps, "of the norms of latents");
 
   py::class_<Spec>(m, "Spec",
                    "What kind of decoder a model is: everything the forward pass needs to know but the weights.")
@@ -110,6 +124,7 @@ void bind_spec(py::module_& m) {
       .def_readwrite("rope_divisors", &Spec::rope_divisors, "[n_rot / 2] of the frequencies, or empty")
       .def_readwrite("logit_soft_cap", &Spec::logit_soft_cap, "0 for none")
       .def_readwrite("experts", &Spec::experts)
+      .def_readwrite("latent", &Spec::latent, "head_dim is then rank + n_rot, and n_kv_heads 1")
       .def_readwrite("layers", &Spec::layers, "one LayerSpec a layer; assign a whole list")
       .def_property_readonly("n_layers", &Spec::n_layers)
       .def(

@@ -12,13 +12,18 @@ namespace nextoken {
 struct KvShape {
   int64_t n_layers, n_kv_heads, head_dim;
   KvType type;
+  int64_t latent_dim = 0; // if not 0, keys are latents whose first latent_dim elements are the values
 
-  /// Of one head in one block; layouts as in AttentionArgs, of q8 in kernels/cpu/kv.inl.
-  int64_t k_bytes() const { return bytes(head_dim, head_dim + head_dim % 2); }
-  int64_t v_bytes() const { return bytes((head_dim + 15) / 16 * 16, (head_dim + 15) / 16 * 16); }
+  /// Of one head in one block; layouts as in AttentionArgs, of q8 in kernels/cpu/kv.inl, of latents in kv_latent.inl.
+  int64_t k_bytes() const {
+    return latent_dim ? bytes(padded(), padded() + 4) : bytes(head_dim, head_dim + head_dim % 2);
+  }
+  int64_t v_bytes() const { return latent_dim ? 0 : bytes(padded(), padded()); }
+  int64_t value_dim() const { return latent_dim ? latent_dim : head_dim; }
   int64_t block_bytes() const { return n_layers * n_kv_heads * (k_bytes() + v_bytes()); }
 
  private:
+  int64_t padded() const { return (head_dim + 15) / 16 * 16; }
   int64_t bytes(int64_t width, int64_t q8_width) const {
     return KV_BLOCK * (type == KvType::q8 ? q8_width + 4 : type == KvType::f16 ? width * 2 : width * 4);
   }

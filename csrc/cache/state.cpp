@@ -1,5 +1,6 @@
 #include "cache/state.h"
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 
@@ -30,8 +31,8 @@ void write_block(const Cache& cache, int64_t block, const uint8_t* from) {
 std::vector<float> read_rows(const Cache& cache, int64_t layer, bool keys) {
   const KernelTable& table = kernel_table();
   const KvShape& shape = cache.shape();
-  const int64_t row_size = shape.n_kv_heads * shape.head_dim;
-  std::vector<float> rows((size_t)(cache.length() * row_size)), unused((size_t)shape.head_dim);
+  const int64_t width = keys ? shape.head_dim : shape.value_dim(), row_size = shape.n_kv_heads * width;
+  std::vector<float> rows((size_t)(cache.length() * row_size)), k_row((size_t)shape.head_dim), v_row = k_row;
   const Buffer copy(cache.memory() ? shape.block_bytes() : 0, "a block of the KV cache");
   for (int64_t t = 0; t < cache.length(); ++t) {
     const uint8_t* block = cache.block_data(t / KV_BLOCK);
@@ -41,9 +42,12 @@ std::vector<float> read_rows(const Cache& cache, int64_t layer, bool keys) {
     }
     for (int64_t head = 0; head < shape.n_kv_heads; ++head) {
       const uint8_t* const k = block + (layer * shape.n_kv_heads + head) * (shape.k_bytes() + shape.v_bytes());
-      float* const row = rows.data() + t * row_size + head * shape.head_dim;
-      table.kv_read(shape.type, k, k + shape.k_bytes(), shape.head_dim, t % KV_BLOCK, keys ? row : unused.data(),
-                    keys ? unused.data() : row);
+      if (shape.latent_dim)
+        table.latent_read(shape.type, k, shape.head_dim, shape.latent_dim, t % KV_BLOCK, k_row.data());
+      else
+        table.kv_read(shape.type, k, k + shape.k_bytes(), shape.head_dim, t % KV_BLOCK, k_row.data(), v_row.data());
+      const std::vector<float>& row = keys || shape.latent_dim ? k_row : v_row;
+      std::copy(row.begin(), row.begin() + width, rows.begin() + t * row_size + head * width);
     }
   }
   return rows;
@@ -60,7 +64,10 @@ std::vector<uint8_t> to_bytes(const Cache& cache) {
   for (int64_t t = cache.length(); t < cache.n_blocks() * KV_BLOCK; ++t) {
     for (int64_t head = 0; head < shape.n_layers * shape.n_kv_heads; ++head) {
       uint8_t* const k = bytes.data() + t / KV_BLOCK * block_bytes + head * (shape.k_bytes() + shape.v_bytes());
-      table.kv_write(shape.type, zeros.data(), zeros.data(), shape.head_dim, t % KV_BLOCK, k, k + shape.k_bytes());
+      if (shape.latent_dim)
+        table.latent_write(shape.type, zeros.data(), shape.head_dim, shape.latent_dim, t % KV_BLOCK, k);
+      else
+        table.kv_write(shape.type, zeros.data(), zeros.data(), shape.head_dim, t % KV_BLOCK, k, k + shape.k_bytes());
     }
   }
   return bytes;

@@ -7,7 +7,7 @@
 
 namespace nextoken {
 
-/// Keys or values of one layer: [T][n_kv_heads][head_dim] float.
+/// Keys of one layer [T][n_kv_heads][head_dim], or its values [T][n_kv_heads][value_dim], as float.
 std::vector<float> read_rows(const Cache& cache, int64_t layer, bool keys);
 
 /// The blocks, one behind the other; places past the last token are zero, so that equal caches give equal bytes.

@@ -2,37 +2,75 @@
 // those that some row takes. A row's sums know nothing of the others in its group.
 #include <algorithm>
 #include <cstring>
+#include <limits>
 
 #include "base/errors.h"
+#include "base/finite.h"
 #include "kernels/cpu_kernels.h"
 
 namespace nextoken {
 namespace {
 
 constexpr int64_t PANELS_A_TASK = 4;
+constexpr float NOT_CHOSEN = -std::numeric_limits<float>::infinity();
+
+/// A group's best expert, or with `two` its two best added up.
+float group_score(const float* choice, int64_t n, bool two) {
+  float best = NOT_CHOSEN, second = NOT_CHOSEN;
+  for (int64_t i = 0; i < n; ++i) {
+    second = std::max(second, std::min(best, choice[i]));
+    best = std::max(best, choice[i]);
+  }
+  return two ? best + second : best;
+}
 
 } // namespace
 
-void CpuKernels::route(const Batch& batch, int64_t n_used, bool normalized, Rows<float> scores, Routes& routes) {
+void CpuKernels::route(const Batch& batch, const RoutingSpec& spec, Rows<float> scores, Routes& routes) {
+  const int64_t n_used = spec.n_used, n_experts = scores.cols, n_groups = spec.n_groups;
+  const int64_t group_size = n_experts / n_groups;
   routes.n_used = n_used;
   routes.experts.resize((size_t)(scores.rows * n_used));
   routes.weights.resize(routes.experts.size());
+  choice_.resize((size_t)(scores.rows * n_experts));
+  group_scores_.resize((size_t)(scores.rows * n_groups));
   each_row(batch, scores.rows, [&](int64_t t) {
     float* const p = scores[t];
-    table_.softmax(p, scores.cols, p);
+    if (!all_finite(p, n_experts)) throw NumericalError("the scores of a model's experts are not finite numbers");
+    if (spec.sigmoid) {
+      for (int64_t e = 0; e < n_experts; ++e) {
+        float pair[2] = {p[e], 0.0f}; // whose softmax is the sigmoid
+        table_.softmax(pair, 2, pair);
+        p[e] = pair[0];
+      }
+    } else {
+      table_.softmax(p, n_experts, p);
+    }
+    float* const choice = choice_.data() + t * n_experts;
+    std::memcpy(choice, p, (size_t)n_experts * 4);
+    if (spec.bias) table_.add(spec.bias, n_experts, choice);
+    if (spec.n_groups_used < n_groups) {
+      float* const groups = group_scores_.data() + t * n_groups;
+      for (int64_t g = 0; g < n_groups; ++g) groups[g] = group_score(choice + g * group_size, group_size, spec.sigmoid);
+      for (int64_t i = 0; i < spec.n_groups_used; ++i) groups[table_.argmax(groups, n_groups)] = NOT_CHOSEN;
+      for (int64_t g = 0; g < n_groups; ++g) {
+        if (groups[g] != NOT_CHOSEN) std::fill_n(choice + g * group_size, group_size, NOT_CHOSEN);
+      }
+    }
     int32_t* const chosen = routes.experts.data() + t * n_used;
     float* const weights = routes.weights.data() + t * n_used;
     float sum = 0.0f;
     for (int64_t i = 0; i < n_used; ++i) {
-      const int64_t best = table_.argmax(p, scores.cols);
-      if (best < 0) throw NumericalError("the scores of a model's experts are not finite numbers");
+      const int64_t best = table_.argmax(choice, n_experts);
       chosen[i] = (int32_t)best;
       weights[i] = p[best];
       sum += p[best];
-      p[best] = -1.0f; // below any other
+      choice[best] = NOT_CHOSEN;
     }
-    if (!normalized) return;
-    for (int64_t i = 0; i < n_used; ++i) weights[i] /= sum;
+    for (int64_t i = 0; i < n_used; ++i) {
+      if (spec.normalized) weights[i] /= sum + 1e-20f; // sigmoids may all be zero
+      if (spec.scale != 1.0f) weights[i] *= spec.scale;
+    }
   });
 }
 

@@ -181,6 +181,11 @@ void CpuKernels::store(const Batch& batch, int64_t layer, Rows<const float> k, R
     const KvShape& shape = piece.cache->shape();
     const int64_t position = piece.first_position + row - piece.row_begin, block = position / KV_BLOCK;
     for (int64_t head = 0; head < shape.n_kv_heads; ++head) {
+      if (shape.latent_dim) {
+        table_.latent_write(shape.type, k[row], shape.head_dim, shape.latent_dim, position % KV_BLOCK,
+                            piece.cache->k_block(layer, head, block));
+        continue;
+      }
       table_.kv_write(shape.type, k[row] + head * shape.head_dim, v[row] + head * shape.head_dim, shape.head_dim,
                       position % KV_BLOCK, piece.cache->k_block(layer, head, block),
                       piece.cache->v_block(layer, head, block));

@@ -34,7 +34,9 @@ class CpuKernels : public Kernels {
   void gated_activation(const Batch& batch, Gate gate, Rows<const float> gate_up, const Linear& next,
                         Hidden& f) override;
   void activation(const Batch& batch, Gate gate, Rows<const float> up, const Linear& next, Hidden& f) override;
-  void route(const Batch& batch, int64_t n_used, bool normalized, Rows<float> scores, Routes& routes) override;
+  void head_matmul(const Batch& batch, Rows<const float> x, const std::vector<Matrix>& heads, Hidden& room,
+                   Rows<float> y) override;
+  void route(const Batch& batch, const RoutingSpec& spec, Rows<float> scores, Routes& routes) override;
   void experts(const Batch& batch, const Routes& routes, const std::vector<Expert>& experts, Gate gate, const Hidden& h,
                ExpertRoom& room, Rows<float> y) override;
   void add_gated(const Batch& batch, Rows<const float> score, Rows<float> part, Rows<float> y) override;
@@ -62,16 +64,18 @@ class CpuKernels : public Kernels {
   float* scratch(int thread, int64_t floats);
   RopeTable& rope_table(const std::vector<double>& inverse_frequencies, double magnitude);
 
-  /// Attention on one kv head of one piece: a tile of its tokens, and in decode one segment of their keys.
+  /// Attention on one kv head of one piece (over latents, on some of the heads that share them): a tile of its tokens,
+  /// and in decode one segment of their keys.
   struct AttentionTask {
     const BatchPiece* piece;
     const void* const* k_blocks; // of this head; its v_blocks follow, n_blocks further on
     int64_t n_blocks;
-    int64_t head, token_begin, n_tokens;
+    int64_t head; // of queries, the first
+    int64_t token_begin, n_tokens;
     int64_t segment;       // -1: all segments, merged
     int64_t partial_begin; // row of the first partial result
   };
-  int64_t plan_attention(const Batch& batch, int64_t layer, const AttentionSpec& spec);
+  int64_t plan_attention(const Batch& batch, int64_t layer, const AttentionSpec& spec, int64_t group);
 
   /// Panels of a matrix with the rows of one expert.
   struct ExpertTask {
@@ -89,6 +93,7 @@ class CpuKernels : public Kernels {
   std::vector<AttentionTask> tasks_;
   std::vector<ExpertTask> expert_tasks_;
   std::vector<int64_t> expert_begin_, place_;
+  std::vector<float> choice_, group_scores_; // of each row
   Buffer partials_;
   std::vector<RopeTable> rope_tables_; // one a rotation
   std::vector<int64_t> new_positions_;

@@ -45,6 +45,20 @@ struct AttentionSpec {
   float scale, soft_cap;
   const float* slopes; // [n_heads] of distances, or null
   const float* sinks;  // [n_heads] scores of a key that every query sees and whose value is zero, or null
+  int64_t latent_dim;  // 0, or the cache holds latents whose first latent_dim elements are the values
+
+  int64_t value_dim() const { return latent_dim ? latent_dim : head_dim; }
+};
+
+/// How scores become the experts that a token takes and their weights. Dai et al. 2024, arXiv:2401.06066
+struct RoutingSpec {
+  int64_t n_used = 0;
+  bool normalized = false;     // weights of the chosen are divided by their sum
+  bool sigmoid = false;        // of each score by itself, or a softmax over all
+  int64_t n_groups = 1;        // of experts side by side...
+  int64_t n_groups_used = 1;   // ...and the best of them, of which experts are chosen
+  float scale = 1.0f;          // of the weights, at last
+  const float* bias = nullptr; // [E] is added for the choice alone, or null
 };
 
 /// The experts that each of T rows takes, best first, and their weights: [T][n_used].
@@ -86,12 +100,12 @@ class Kernels {
   /// cos and sin times `magnitude` of each row's angles for inverse frequencies [n_rot / 2]; in double, rounded once
   virtual void rope_angles(const Batch& batch, const std::vector<double>& inverse_frequencies, double magnitude,
                            RopeAngles angles) = 0;
-  /// Rotates each head of `heads` [T, n * head_dim] in place
+  /// Rotates the first n_rot elements of each head of `heads` [T, n * head_dim] in place; the last one may be shorter
   virtual void rope(const Batch& batch, RopePairs pairs, const RopeAngles& angles, int64_t head_dim,
                     Rows<float> heads) = 0;
   /// k, v [T, G d] into the caches of the batch
   virtual void store(const Batch& batch, int64_t layer, Rows<const float> k, Rows<const float> v) = 0;
-  /// a [T, H d] = attention of q [T, H d] over the caches, in the forms that `next` multiplies with
+  /// a [T, H v] = attention of q [T, H d] over the caches, in the forms that `next` multiplies with; v is value_dim()
   virtual void attention(const Batch& batch, int64_t layer, const AttentionSpec& spec, Rows<const float> q,
                          const Linear& next, Hidden& a) = 0;
   /// f [T, F] = gate(gate_up[:, :F]) * gate_up[:, F:], in the forms that `next` multiplies with
@@ -99,8 +113,12 @@ class Kernels {
                                 Hidden& f) = 0;
   /// f [T, F] = gate(up [T, F]), in the forms that `next` multiplies with
   virtual void activation(const Batch& batch, Gate gate, Rows<const float> up, const Linear& next, Hidden& f) = 0;
-  /// The n_used largest of the softmax of each row of scores [T, E], which is overwritten; of equals the first
-  virtual void route(const Batch& batch, int64_t n_used, bool normalized, Rows<float> scores, Routes& routes) = 0;
+  /// Each of n heads of x [T, n * a] by a matrix of its own, whose K columns take its first elements; what stands
+  /// behind them follows the N results: y [T, n * b], with b - N = a - K. `room` [T * n, K] is overwritten
+  virtual void head_matmul(const Batch& batch, Rows<const float> x, const std::vector<Matrix>& heads, Hidden& room,
+                           Rows<float> y) = 0;
+  /// The n_used best experts by each row of scores [T, E], which is overwritten; of equals the first
+  virtual void route(const Batch& batch, const RoutingSpec& spec, Rows<float> scores, Routes& routes) = 0;
   /// y [T, D] = sum over a row's experts, in the order of its route, of weight * down(gate(gate h) * (up h))
   virtual void experts(const Batch& batch, const Routes& routes, const std::vector<Expert>& experts, Gate gate,
                        const Hidden& h, ExpertRoom& room, Rows<float> y) = 0;

@@ -48,6 +48,9 @@ struct KernelTable {
   /// One token's key and value of a block back as floats.
   void (*kv_read)(KvType type, const void* k_block, const void* v_block, int64_t head_dim, int64_t slot, float* k,
                   float* v);
+  /// The same of a cache of latents: keys x [head_dim] whose first latent_dim elements are the values.
+  void (*latent_write)(KvType type, const float* x, int64_t head_dim, int64_t latent_dim, int64_t slot, void* block);
+  void (*latent_read)(KvType type, const void* block, int64_t head_dim, int64_t latent_dim, int64_t slot, float* x);
 
   /// Partial result of segment `segment` (keys [256 s, 256 s + 256)) for each row (t, g), row index t * group + g:
   /// the maximum score, the sum of exp(score - max), and the weighted values out[row * out_stride ..], out_stride >=
@@ -60,7 +63,8 @@ struct KernelTable {
   /// Strides, in floats, from one segment to the next.
   void (*attention_merge)(int64_t n_segments, const float* max, const float* sum, int64_t scalar_stride,
                           const float* out, int64_t out_stride, int64_t head_dim, const float* sink, float* y);
-  /// All segments of all rows, merged: y row (t, g) at y + t * y_stride + g * head_dim. Same bits as the two above.
+  /// All segments of all rows, merged: y row (t, g) at y + t * y_stride + g * head_dim (latent_dim over latents). Same
+  /// bits as the two above.
   void (*attention)(const AttentionArgs& args, float* y, int64_t y_stride, float* scratch);
   /// Floats of scratch the two functions above need for rows = n_tokens * group.
   int64_t (*attention_scratch)(int64_t rows, int64_t head_dim);

@@ -86,6 +86,8 @@ struct MatmulArgs {
 ///   q      row (t, g) at q + t * q_stride + g * head_dim: n_tokens tokens, `group` query heads of the kv head
 ///   k_blocks[b], v_blocks[b]: keys [KV_BLOCK / 16][head_dim][16 keys] and values [KV_BLOCK][head_dim rounded up to 16]
 ///          of this head for positions b * KV_BLOCK and on; of q8 as in cpu/kv.inl
+///   latent_dim  if not 0, k_blocks hold latents (cpu/kv_latent.inl): keys of head_dim whose first latent_dim elements
+///          are the values; v_blocks is unused, and rows of the result have latent_dim elements
 /// Any number of tokens gives the same bits. 16 to 64 a call are fastest: a tile takes six rows (t, g), 16 tokens run
 /// within 4 % of 64, and smaller calls divide better over threads.
 struct AttentionArgs {
@@ -103,6 +105,7 @@ struct AttentionArgs {
   const void* ahead[2]; // the first blocks that will be read after this call, or null: they are fetched meanwhile
   const float* slopes;  // [group]: slope * (key's position - query's) is added to a score; null for none
   const float* sinks;   // [group]: exp(sink) is added to the sum of exp(score); null for none
+  int64_t latent_dim = 0;
 };
 
 } // namespace nextoken

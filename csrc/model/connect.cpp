@@ -75,19 +75,31 @@ void connect(Model& model) {
     const LayerSpec& spec = s.layers[i];
     layer.qkv.parts = {&layer.wq, &layer.wk, &layer.wv};
     if (layer.wqkv.panels) layer.qkv.parts = {&layer.wqkv};
+    if (s.latent.rank) {
+      layer.q.parts = {&layer.wq};
+      layer.qkv.parts = {s.latent.q_rank ? &layer.w_q_a : &layer.wq, &layer.w_kv_a};
+    }
     layer.o.parts = {&layer.wo};
     layer.gate_up.parts = {&layer.w_gate, &layer.w_up};
     if (layer.w_gate_up.panels) layer.gate_up.parts = {&layer.w_gate_up};
     layer.down.parts = {&layer.w_down};
     if (!s.gated) layer.gate_up.parts = {&layer.w_up};
     layer.read_by_ffn = layer.gate_up;
-    if (s.experts.n_experts) {
+    if (s.mixture((int64_t)i)) {
+      const ExpertSpec& e = s.experts;
+      layer.routing = {e.n_used,
+                       e.normalized,
+                       e.sigmoid,
+                       e.n_groups,
+                       e.n_groups_used,
+                       (float)e.scale,
+                       layer.choice_bias.empty() ? nullptr : layer.choice_bias.data()};
       layer.router.parts = {&layer.w_router};
       layer.shared_weight.parts = {&layer.w_shared_weight};
       layer.read_by_ffn.parts = {&layer.w_router, &layer.experts[0].gate, &layer.experts[0].up};
-      if (s.experts.shared_ffn_size) {
-        for (const Matrix* m : {&layer.w_gate, &layer.w_up, &layer.w_shared_weight})
-          layer.read_by_ffn.parts.push_back(m);
+      if (e.shared_ffn_size) {
+        for (const Matrix* m : {&layer.w_gate, &layer.w_up}) layer.read_by_ffn.parts.push_back(m);
+        if (e.shared_weighted) layer.read_by_ffn.parts.push_back(&layer.w_shared_weight);
       }
     }
     layer.read_by_attn = layer.qkv;
@@ -101,7 +113,8 @@ void connect(Model& model) {
                        (float)s.attention_scale,
                        (float)s.attention_soft_cap,
                        slopes,
-                       layer.sinks.empty() ? nullptr : layer.sinks.data()};
+                       layer.sinks.empty() ? nullptr : layer.sinks.data(),
+                       s.latent.rank};
     const auto found =
         std::find_if(kinds.begin(), kinds.end(), [&](const LayerSpec* other) { return kind(*other) == kind(spec); });
     layer.rotation = (size_t)(found - kinds.begin());

@@ -31,14 +31,42 @@ void attend(const Model& model, int64_t i, Kernels& k, const Batch& batch, Works
   k.add_bias(batch, layer.o_bias, w.y);
 }
 
+/// The same where the cache holds latents: c = norm(kv_a h) and a key r that rotates and all heads share.
+/// Of each head, q . k = (k_b^T q1) . c + q2 . r, and the sum of its values is v_b times that of c.
+void attend_to_latents(const Model& model, int64_t i, Kernels& k, const Batch& batch, Workspace& w) {
+  const Spec& spec = model.spec;
+  const LatentSpec& latent = spec.latent;
+  const Layer& layer = model.weights.layers[(size_t)i];
+  const int64_t head_dim = latent.nope_dim + spec.n_rot;
+  k.matmul(batch, w.h, layer.qkv, w.qkv); // [T, q_rank + rank + n_rot]
+  k.add_bias(batch, layer.qkv_bias, w.qkv);
+  if (latent.q_rank) {
+    k.norm(batch, w.q_latent, layer.q_latent_norm, layer.q, w.c);
+    k.matmul(batch, w.c, layer.q, w.heads); // [T, H (nope_dim + n_rot)]
+  }
+  k.head_norm(batch, {w.k.data, w.k.rows, latent.rank, w.k.stride}, latent.rank, layer.latent_norm);
+  const RopeAngles& angles = w.angles[layer.rotation];
+  const auto behind = [](Rows<float> x, int64_t n) { return Rows<float>{x.data + n, x.rows, x.cols - n, x.stride}; };
+  k.rope(batch, spec.rope_pairs, angles, head_dim, behind(w.heads, latent.nope_dim));
+  k.rope(batch, spec.rope_pairs, angles, spec.n_rot, behind(w.k, latent.rank));
+  k.head_matmul(batch, w.heads, layer.k_b, w.room, w.q); // q      [T, H (rank + n_rot)]
+  k.store(batch, i, w.k, w.v);
+  k.attention(batch, i, layer.attention, w.q, {}, w.a);          // a      [T, H rank]
+  k.head_matmul(batch, w.a.rows(), layer.v_b, w.room, w.values); // [T, H value_dim]
+  k.norm(batch, w.values, {}, layer.o, w.a);
+  k.matmul(batch, w.a, layer.o, w.y); // y      [T, D]
+  k.add_bias(batch, layer.o_bias, w.y);
+}
+
 /// y [T, D] = down(gate(gate h) * (up h)), or down(gate(up h))
 void feed_forward(const Spec& spec, const Layer& layer, Kernels& k, const Batch& batch, Workspace& w, Rows<float> y) {
-  k.matmul(batch, w.h, layer.gate_up, w.gate_up); // [T, 2F], or [T, F]
-  k.add_bias(batch, layer.gate_up_bias, w.gate_up);
+  const Rows<float> gate_up{w.gate_up.data, w.gate_up.rows, layer.gate_up.n_rows(), w.gate_up.stride};
+  k.matmul(batch, w.h, layer.gate_up, gate_up); // [T, 2F], or [T, F]
+  k.add_bias(batch, layer.gate_up_bias, gate_up);
   if (spec.gated)
-    k.gated_activation(batch, spec.gate, w.gate_up, layer.down, w.f); // f      [T, F]
+    k.gated_activation(batch, spec.gate, gate_up, layer.down, w.f); // f      [T, F]
   else
-    k.activation(batch, spec.gate, w.gate_up, layer.down, w.f);
+    k.activation(batch, spec.gate, gate_up, layer.down, w.f);
   k.matmul(batch, w.f, layer.down, y);
   k.add_bias(batch, layer.down_bias, y);
 }
@@ -48,12 +76,15 @@ void mixture_of_experts(const Spec& spec, const Layer& layer, Kernels& k, const 
   const ExpertSpec& e = spec.experts;
   k.matmul(batch, w.h, layer.router, w.router); // [T, E]
   k.add_bias(batch, layer.router_bias, w.router);
-  k.route(batch, e.n_used, e.normalized, w.router, w.routes);
+  k.route(batch, layer.routing, w.router, w.routes);
   k.experts(batch, w.routes, layer.experts, spec.gate, w.h, w.experts, y);
   if (e.shared_ffn_size == 0) return;
-  k.matmul(batch, w.h, layer.shared_weight, w.shared_weight); // [T, 1]
+  if (e.shared_weighted) k.matmul(batch, w.h, layer.shared_weight, w.shared_weight); // [T, 1]
   feed_forward(spec, layer, k, batch, w, w.shared);
-  k.add_gated(batch, w.shared_weight, w.shared, y);
+  if (e.shared_weighted)
+    k.add_gated(batch, w.shared_weight, w.shared, y);
+  else
+    k.add_residual(batch, w.shared, {}, y);
 }
 
 } // namespace
@@ -74,12 +105,15 @@ void forward(const Model& model, Kernels& k, const Batch& batch, Workspace& w) {
     const Layer& layer = weights.layers[(size_t)i];
 
     k.norm(batch, w.x, layer.attn_norm, layer.read_by_attn, w.h); // h      [T, D], quantised once for q, k, v
-    attend(model, i, k, batch, w);                                // y      [T, D]
+    if (spec.latent.rank)
+      attend_to_latents(model, i, k, batch, w);
+    else
+      attend(model, i, k, batch, w); // y      [T, D]
     k.scale(batch, (float)spec.residual_scale, w.y);
     if (!parallel) k.add_residual(batch, w.y, layer.attn_post_norm, w.x); // x += norm(y), or y
 
     if (spec.residual != Residual::parallel_one_norm) k.norm(batch, w.x, layer.ffn_norm, layer.read_by_ffn, w.h);
-    if (spec.experts.n_experts)
+    if (spec.mixture(i))
       mixture_of_experts(spec, layer, k, batch, w, w.z);
     else
       feed_forward(spec, layer, k, batch, w, w.z); // z      [T, D], the memory of y unless parallel

@@ -14,6 +14,10 @@ namespace {
 
 /// Whether the device computes what this model needs and has room for its weights, before any memory is taken.
 void check(const Device& device, const Spec& spec, const Plan& plan, const Weights& weights) {
+  const ExpertSpec& e = spec.experts;
+  if (spec.latent.rank || e.sigmoid || e.n_groups != 1 || e.scale != 1.0) {
+    throw UnsupportedError("latent attention and its routing of experts are not computed by " + device.name() + " yet");
+  }
   for (const Layer& layer : weights.layers) {
     const bool biases = !layer.experts.empty() && !layer.experts[0].down_bias.empty();
     if (layer.sinks.empty() && !biases && spec.gate != Gate::clamped_silu) continue;

@@ -21,9 +21,15 @@ struct Layer {
   std::vector<float> qkv_bias, o_bias, gate_up_bias, down_bias; // as long as what they are added to, or empty
   Matrix wq, wk, wv, wqkv, wo, w_gate, w_up, w_gate_up, w_down; // wqkv, w_gate_up: of files that have them in one
   Linear qkv, o, gate_up, down;                                 // the matrices above, as the pass multiplies them
+  // Of latent attention; q is then what the pass multiplies h or the latent of queries with.
+  Matrix w_q_a, w_kv_a;
+  Norm q_latent_norm, latent_norm;
+  Linear q;
+  std::vector<Matrix> k_b, v_b; // of each head [rank, nope_dim] and [value_dim, rank]
   // Of a mixture of experts; gate, up and down above are then the shared expert's.
   Matrix w_router, w_shared_weight;
-  std::vector<float> router_bias;
+  std::vector<float> router_bias, choice_bias; // the latter for the choice alone
+  RoutingSpec routing;
   std::vector<Expert> experts;
   Linear router, shared_weight;
   Linear read_by_attn, read_by_ffn; // all that reads what the norms before them write

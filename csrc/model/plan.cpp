@@ -79,49 +79,69 @@ void Plan::matrix(const std::string& role, int64_t n_rows, int64_t k, Matrix& m)
   const TensorSource* source = find(role);
   if (!source) return;
   require_shape(*source, {k, n_rows});
-  add(*source, 0, n_rows, k, m);
-  require_bytes(*source, matrices.back().row_bytes * source->rows_in_file(n_rows));
+  require_bytes(*source, add(*source, 0, n_rows, k, m));
+}
+
+void Plan::stacked(const std::string& role, int64_t n_rows, int64_t k, const std::vector<Matrix*>& matrices) {
+  const TensorSource* source = find(role);
+  if (!source) return;
+  const int64_t n = (int64_t)matrices.size();
+  require_shape(*source, {k, n_rows, n});
+  int64_t bytes = 0;
+  for (int64_t i = 0; i < n; ++i) bytes = add(*source, i, n_rows, k, *matrices[(size_t)i]);
+  require_bytes(*source, bytes * n);
 }
 
 void Plan::experts(const std::string& role, int64_t n_rows, int64_t k, std::vector<Expert>& experts,
                    Matrix Expert::* member) {
-  const int64_t n = (int64_t)experts.size();
   if (has(role + ".0")) {
-    for (int64_t e = 0; e < n; ++e) matrix(role + "." + std::to_string(e), n_rows, k, experts[(size_t)e].*member);
+    for (size_t e = 0; e < experts.size(); ++e) matrix(role + "." + std::to_string(e), n_rows, k, experts[e].*member);
     return;
   }
-  const TensorSource* source = find(role);
-  if (!source) return;
-  require_shape(*source, {k, n_rows, n});
-  for (int64_t e = 0; e < n; ++e) add(*source, e, n_rows, k, experts[(size_t)e].*member);
-  require_bytes(*source, matrices.back().row_bytes * source->rows_in_file(n_rows) * n);
+  std::vector<Matrix*> matrices;
+  for (Expert& expert : experts) matrices.push_back(&(expert.*member));
+  stacked(role, n_rows, k, matrices);
 }
 
-/// The matrix that stands behind `index` others of its size.
-void Plan::add(const TensorSource& source, int64_t index, int64_t n_rows, int64_t k, Matrix& m) {
-  const quant::TypeInfo& info = info_of(source.type, source);
-  require_whole_blocks(source, k, info);
-  const int64_t row_bytes = k / info.block_size * info.block_bytes;
-  const quant::TypeInfo& stored = source.stored_type < 0 ? info : info_of(source.stored_type, source);
+void Plan::heads(const std::string& role, int64_t n, int64_t n_rows, int64_t k, std::vector<Matrix>& heads) {
+  heads.resize((size_t)n);
+  std::vector<Matrix*> matrices;
+  for (Matrix& head : heads) matrices.push_back(&head);
+  stacked(role, n_rows, k, matrices);
+}
+
+int64_t Plan::add(const TensorSource& source, int64_t index, int64_t n_rows, int64_t k, Matrix& m) {
+  const quant::TypeInfo& in_file = info_of(source.type, source);
+  const bool blocks_of_columns = source.transposed && in_file.block_size != 1;
+  const quant::TypeInfo& info = blocks_of_columns ? quant::type_info(WeightType::f32) : in_file;
+  const WeightType kept = blocks_of_columns ? WeightType::f16 : info.type; // where nobody asks for another
+  const quant::TypeInfo& stored = source.stored_type < 0 ? quant::type_info(kept) : info_of(source.stored_type, source);
   if (stored.type != info.type && info.block_size != 1) {
     throw UnsupportedError("tensor '" + source.name + "' is quantised already, as " + info.name +
                            ": only F32, F16 and BF16 are converted");
   }
+  require_whole_blocks(source, k, info);
   require_whole_blocks(source, k, stored);
   require_row_order(source, n_rows);
-  if (source.transposed && info.block_size != 1) {
-    throw UnsupportedError("tensor '" + source.name + "' is transposed and quantised, as " + info.name);
+  const int64_t file_rows = source.rows_in_file(n_rows), file_columns = source.columns_in_file(k);
+  if (blocks_of_columns) require_whole_blocks(source, n_rows, in_file);
+  if (file_columns < k || (file_columns > k && !source.transposed) || (blocks_of_columns && file_rows != n_rows)) {
+    throw FormatError("tensor '" + source.name + "': its columns are no part of those in the file", source.name,
+                      source.offset);
   }
   m.type = stored.type;
   m.form = stored.form;
   m.n_rows = n_rows;
   m.k = k;
   m.panel_bytes = quant::panel_bytes(stored.type, k);
-  const int64_t offset = source.offset + index * source.rows_in_file(n_rows) * row_bytes;
-  matrices.push_back({&m, &source, offset, row_bytes, storage_bytes});
+  const int64_t row_bytes = k / info.block_size * info.block_bytes;
+  const int64_t bytes =
+      source.transposed ? file_columns * (file_rows / in_file.block_size * in_file.block_bytes) : file_rows * row_bytes;
+  matrices.push_back({&m, &source, source.offset + index * bytes, info.type, row_bytes, storage_bytes});
   if (stored.type != info.type) fingerprint.add(reinterpret_cast<const uint8_t*>(stored.name), 4);
   storage_bytes += m.bytes();
   file_bytes += n_rows * row_bytes;
+  return bytes;
 }
 
 void Plan::vector(const std::string& role, int64_t n, std::vector<float>& v, float least) {

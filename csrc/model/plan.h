@@ -18,10 +18,11 @@ struct PlannedMatrix {
   Matrix* matrix;
   const TensorSource* source;
   int64_t offset;    // in the file
-  int64_t row_bytes; // in the file
+  WeightType type;   // of its rows as they are read: the file's, or f32 where columns were quantised
+  int64_t row_bytes; // of such a row
   int64_t place;     // in storage
 
-  bool converted() const { return (int32_t)matrix->type != source->type; }
+  bool converted() const { return matrix->type != type; }
 };
 
 class Plan {
@@ -37,6 +38,9 @@ class Plan {
   /// One matrix of each expert, from a tensor that has them one behind the other, or from one each: role.0, role.1, ...
   void experts(const std::string& role, int64_t n_rows, int64_t k, std::vector<Expert>& experts,
                Matrix Expert::* member);
+
+  /// One matrix of each of n heads, from a tensor that has them one behind the other.
+  void heads(const std::string& role, int64_t n, int64_t n_rows, int64_t k, std::vector<Matrix>& heads);
 
   /// Of finite numbers, each at least `least`; any numbers where neither `check` nor a bound asks. Read at once.
   void vector(const std::string& role, int64_t n, std::vector<float>& v, float least = -FLT_MAX);
@@ -63,7 +67,9 @@ class Plan {
   Fingerprint fingerprint;
 
  private:
-  void add(const TensorSource& source, int64_t index, int64_t n_rows, int64_t k, Matrix& m);
+  /// The matrix that stands behind `index` others of its size; returns the bytes one takes in the file.
+  int64_t add(const TensorSource& source, int64_t index, int64_t n_rows, int64_t k, Matrix& m);
+  void stacked(const std::string& role, int64_t n_rows, int64_t k, const std::vector<Matrix*>& matrices);
   const TensorSource* find(const std::string& role);
   void require_bytes(const TensorSource& source, int64_t nbytes) const;
 

@@ -5,8 +5,9 @@
 namespace nextoken {
 
 const char* op_name(Op op) {
-  static constexpr const char* names[N_OPS] = {"embed",   "norm",       "qkv",  "rope", "attention", "attn_out",
-                                               "gate_up", "activation", "down", "head", "sampling",  "rest"};
+  static constexpr const char* names[N_OPS] = {"embed",     "norm",     "qkv",     "rope",       "latents",
+                                               "attention", "attn_out", "gate_up", "activation", "down",
+                                               "head",      "sampling", "rest"};
   return names[(size_t)op];
 }
 

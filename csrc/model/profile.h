@@ -10,9 +10,10 @@
 
 namespace nextoken {
 
-/// What a pass is made of, in order. `norm` quantises too, and `rest` is what belongs to no other.
-enum class Op { embed, norm, qkv, rope, attention, attn_out, gate_up, activation, down, head, sampling, rest };
-constexpr int N_OPS = 12;
+/// What a pass is made of, in order. `norm` quantises too, `latents` are matrices of single heads before and after
+/// attention to latents, and `rest` is what belongs to no other.
+enum class Op { embed, norm, qkv, rope, latents, attention, attn_out, gate_up, activation, down, head, sampling, rest };
+constexpr int N_OPS = 13;
 const char* op_name(Op op);
 
 struct OpTotals {

@@ -31,7 +31,7 @@ OpTotals work_of(const Batch& batch, const AttentionSpec& spec) {
     const KvShape& shape = piece.cache->shape();
     const int64_t token_bytes = spec.n_kv_heads * (shape.k_bytes() + shape.v_bytes()) / KV_BLOCK;
     work.bytes += (end - first_key(piece.first_position)) * token_bytes;
-    work.float_macs += 2 * pairs * spec.n_heads * spec.head_dim;
+    work.float_macs += pairs * spec.n_heads * (spec.head_dim + spec.value_dim());
   }
   return work;
 }
@@ -40,7 +40,7 @@ OpTotals work_of(const Batch& batch, const AttentionSpec& spec) {
 
 Op ProfiledKernels::op_of(const Linear& w) const {
   for (const Layer& layer : weights_.layers) {
-    if (&w == &layer.qkv) return Op::qkv;
+    if (&w == &layer.qkv || &w == &layer.q) return Op::qkv;
     if (&w == &layer.o) return Op::attn_out;
     if (&w == &layer.gate_up) return Op::gate_up;
     if (&w == &layer.down) return Op::down;
@@ -124,8 +124,16 @@ void ProfiledKernels::activation(const Batch& batch, Gate gate, Rows<const float
   recording_.lap(Op::activation);
 }
 
-void ProfiledKernels::route(const Batch& batch, int64_t n_used, bool normalized, Rows<float> scores, Routes& routes) {
-  inner_.route(batch, n_used, normalized, scores, routes);
+void ProfiledKernels::head_matmul(const Batch& batch, Rows<const float> x, const std::vector<Matrix>& heads,
+                                  Hidden& room, Rows<float> y) {
+  inner_.head_matmul(batch, x, heads, room, y);
+  Linear all;
+  for (const Matrix& head : heads) all.parts.push_back(&head);
+  recording_.lap(Op::latents, work_of(all, x.rows));
+}
+
+void ProfiledKernels::route(const Batch& batch, const RoutingSpec& spec, Rows<float> scores, Routes& routes) {
+  inner_.route(batch, spec, scores, routes);
   recording_.lap(Op::rest);
 }
 

@@ -31,7 +31,9 @@ class ProfiledKernels : public Kernels {
   void gated_activation(const Batch& batch, Gate gate, Rows<const float> gate_up, const Linear& next,
                         Hidden& f) override;
   void activation(const Batch& batch, Gate gate, Rows<const float> up, const Linear& next, Hidden& f) override;
-  void route(const Batch& batch, int64_t n_used, bool normalized, Rows<float> scores, Routes& routes) override;
+  void head_matmul(const Batch& batch, Rows<const float> x, const std::vector<Matrix>& heads, Hidden& room,
+                   Rows<float> y) override;
+  void route(const Batch& batch, const RoutingSpec& spec, Rows<float> scores, Routes& routes) override;
   void experts(const Batch& batch, const Routes& routes, const std::vector<Expert>& experts, Gate gate, const Hidden& h,
                ExpertRoom& room, Rows<float> y) override;
   void add_gated(const Batch& batch, Rows<const float> score, Rows<float> part, Rows<float> y) override;

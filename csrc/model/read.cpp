@@ -26,6 +26,22 @@ std::string rows_text(const PlannedMatrix& planned, int64_t row) {
          std::to_string(std::min(row + PANEL_ROWS, planned.matrix->n_rows)) + ": ";
 }
 
+/// The same of columns in blocks, which become floats. Pieces begin where blocks of any type do.
+void read_block_columns(const File& file, const PlannedMatrix& planned, int64_t first, int64_t last, uint8_t* out) {
+  const TensorSource& source = *planned.source;
+  const quant::TypeInfo& info = quant::type_info((WeightType)source.type);
+  const int64_t k = planned.matrix->k, n = last - first;
+  const auto bytes_of = [&](int64_t elements) { return elements / info.block_size * info.block_bytes; };
+  std::vector<uint8_t> part((size_t)bytes_of(n));
+  std::vector<float> floats((size_t)n);
+  for (int64_t c = 0; c < k; ++c) {
+    const int64_t at = planned.offset + c * bytes_of(planned.matrix->n_rows) + bytes_of(first);
+    file.read(part.data(), part.size(), at, source.name);
+    quant::dequantize(info.type, part.data(), n, floats.data());
+    for (int64_t r = 0; r < n; ++r) std::memcpy(out + (r * k + c) * 4, &floats[(size_t)r], 4);
+  }
+}
+
 /// Rows [first, last) of a matrix that the file has column by column: some kilobytes of each column at a time.
 void read_columns(const File& file, const PlannedMatrix& planned, int64_t first, int64_t last, uint8_t* out) {
   const TensorSource& source = *planned.source;
@@ -43,7 +59,10 @@ void read_columns(const File& file, const PlannedMatrix& planned, int64_t first,
 void read_rows(const File& file, const PlannedMatrix& planned, int64_t first, int64_t last, uint8_t* out) {
   const TensorSource& source = *planned.source;
   const int64_t row_bytes = planned.row_bytes;
-  if (source.transposed) return read_columns(file, planned, first, last, out);
+  if (source.transposed) {
+    const bool blocks = (int32_t)planned.type != source.type;
+    return (blocks ? read_block_columns : read_columns)(file, planned, first, last, out);
+  }
   if (!source.reorders()) {
     file.read(out, (size_t)((last - first) * row_bytes), planned.offset + first * row_bytes, source.name);
     return;
@@ -75,7 +94,7 @@ void pack_converted(const PlannedMatrix& planned, int64_t row, const uint8_t* by
   const int64_t n_rows = std::min(PANEL_ROWS, m.n_rows - row), row_bytes = m.k / info.block_size * info.block_bytes;
   float* const floats = scratch.row.as<float>();
   for (int64_t r = 0; r < n_rows; ++r) {
-    quant::dequantize((WeightType)planned.source->type, bytes + r * planned.row_bytes, m.k, floats);
+    quant::dequantize(planned.type, bytes + r * planned.row_bytes, m.k, floats);
     bool finite = true;
     for (int64_t i = 0; i < m.k; ++i) finite &= std::isfinite(floats[i]);
     if (!finite) throw NumericalError(rows_text(planned, row) + "holds numbers that are not finite");
@@ -123,7 +142,7 @@ void read_matrices(Plan& plan, uint8_t* storage, ThreadPool& pool, Poll* poll, c
     planned.matrix->panels = storage + planned.place;
     const int64_t panels = planned.matrix->n_panels();
     int64_t step = std::max<int64_t>(1, PIECE_BYTES / (planned.row_bytes * PANEL_ROWS));
-    if (planned.source->transposed) step = std::max(step, PANELS_OF_COLUMNS);
+    if (planned.source->transposed) step = std::max(step / PANELS_OF_COLUMNS, int64_t{1}) * PANELS_OF_COLUMNS;
     for (int64_t p = 0; p < panels; p += step) pieces.push_back({&planned, p, std::min(panels, p + step)});
     piece_bytes = std::max(piece_bytes, std::min(step, panels) * PANEL_ROWS * planned.row_bytes);
   }

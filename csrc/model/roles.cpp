@@ -26,6 +26,30 @@ void plan_attention(const Spec& s, const std::string& prefix, Plan& plan, Layer&
   plan.norm(s, prefix + "k_norm", per_head ? s.head_dim : s.kv_size(), layer.k_norm);
 }
 
+void plan_latents(const Spec& s, const std::string& prefix, Plan& plan, Layer& layer) {
+  const LatentSpec& l = s.latent;
+  const auto norm = [&](const std::string& role, int64_t n, Norm& norm) {
+    plan.norm(s, prefix + role, n, norm);
+    norm.eps = (float)l.norm_eps;
+  };
+  const int64_t q_size = s.n_heads * (l.nope_dim + s.n_rot), first_size = l.q_rank ? l.q_rank : q_size;
+  if (l.q_rank) {
+    plan.matrix(prefix + "q_a", l.q_rank, s.hidden_size, layer.w_q_a);
+    norm("q_a_norm", l.q_rank, layer.q_latent_norm);
+    plan.matrix(prefix + "q_b", q_size, l.q_rank, layer.wq);
+  } else {
+    plan.matrix(prefix + "q", q_size, s.hidden_size, layer.wq);
+  }
+  plan.matrix(prefix + "kv_a", s.head_dim, s.hidden_size, layer.w_kv_a);
+  plan.biases({{prefix + (l.q_rank ? "q_a_bias" : "q_bias"), first_size}, {prefix + "kv_a_bias", s.head_dim}},
+              layer.qkv_bias);
+  norm("kv_a_norm", l.rank, layer.latent_norm);
+  plan.heads(prefix + "k_b", s.n_heads, l.rank, l.nope_dim, layer.k_b);
+  plan.heads(prefix + "v_b", s.n_heads, l.value_dim, l.rank, layer.v_b);
+  plan.matrix(prefix + "o", s.hidden_size, s.n_heads * l.value_dim, layer.wo);
+  plan.biases({{prefix + "o_bias", s.hidden_size}}, layer.o_bias);
+}
+
 void plan_experts(const Spec& s, const std::string& prefix, Plan& plan, Layer& layer) {
   const ExpertSpec& e = s.experts;
   layer.experts.resize((size_t)e.n_experts);
@@ -34,11 +58,12 @@ void plan_experts(const Spec& s, const std::string& prefix, Plan& plan, Layer& l
   plan.experts(prefix + "expert_up", e.ffn_size, s.hidden_size, layer.experts, &Expert::up);
   plan.experts(prefix + "expert_down", s.hidden_size, e.ffn_size, layer.experts, &Expert::down);
   plan.biases({{prefix + "router_bias", e.n_experts}}, layer.router_bias);
+  plan.biases({{prefix + "choice_bias", e.n_experts}}, layer.choice_bias);
   plan.expert_biases(prefix + "expert_gate_bias", e.ffn_size, layer.experts, &Expert::gate_bias);
   plan.expert_biases(prefix + "expert_up_bias", e.ffn_size, layer.experts, &Expert::up_bias);
   plan.expert_biases(prefix + "expert_down_bias", s.hidden_size, layer.experts, &Expert::down_bias);
   if (e.shared_ffn_size == 0) return;
-  plan.matrix(prefix + "shared_weight", 1, s.hidden_size, layer.w_shared_weight);
+  if (e.shared_weighted) plan.matrix(prefix + "shared_weight", 1, s.hidden_size, layer.w_shared_weight);
   plan.matrix(prefix + "shared_gate", e.shared_ffn_size, s.hidden_size, layer.w_gate);
   plan.matrix(prefix + "shared_up", e.shared_ffn_size, s.hidden_size, layer.w_up);
   plan.matrix(prefix + "shared_down", s.hidden_size, e.shared_ffn_size, layer.w_down);
@@ -73,8 +98,11 @@ void plan_weights(const Spec& s, Plan& plan, Weights& w) {
   for (size_t i = 0; i < w.layers.size(); ++i) {
     Layer& layer = w.layers[i];
     const std::string prefix = "layers." + std::to_string(i) + ".";
-    plan_attention(s, prefix, plan, layer);
-    if (s.experts.n_experts)
+    if (s.latent.rank)
+      plan_latents(s, prefix, plan, layer);
+    else
+      plan_attention(s, prefix, plan, layer);
+    if (s.mixture((int64_t)i))
       plan_experts(s, prefix, plan, layer);
     else
       plan_feed_forward(s, prefix, plan, layer);

@@ -26,12 +26,14 @@ struct TensorSource {
   // Rows, or elements of vectors that stand behind each other, are of so many in the file: first_row, first_row +
   // row_step, ...; 0: they are all
   int64_t file_rows = 0, first_row = 0, row_step = 1;
-  bool transposed = false; // a matrix whose elements stand column by column
-  float plus = 0.0f;       // is added to each element of a vector
+  bool transposed = false;  // a matrix whose elements stand column by column, in blocks along the columns if quantised
+  int64_t file_columns = 0; // of it, in the file: these are the first; 0: they are all
+  float plus = 0.0f;        // is added to each element of a vector
   std::vector<float>
       values; // of a vector that is in no file; the fields above but name, shape and plus are unused then
 
   bool reorders() const { return halved_heads != 0 || qkv_groups != 0 || file_rows != 0; }
+  int64_t columns_in_file(int64_t k) const { return file_columns ? file_columns : k; }
   int64_t rows_in_file(int64_t n_rows) const { return file_rows ? file_rows : n_rows; }
   /// Where row `row` of n_rows stands in the file.
   int64_t stored_row(int64_t n_rows, int64_t row) const {

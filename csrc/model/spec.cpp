@@ -38,6 +38,39 @@ void require_cap(double value, const char* field) {
           "must be zero or a positive float, not " + text(value));
 }
 
+void validate(const ExpertSpec& e, int64_t wide) {
+  if (e.n_experts == 0) return;
+  require_count(e.n_experts, 65536, "n_experts");
+  require_count(e.n_used, e.n_experts, "n_experts_used");
+  require_count(e.ffn_size, wide, "expert_ffn_size");
+  require(e.shared_ffn_size >= 0 && e.shared_ffn_size <= wide, "shared_ffn_size", "is out of range");
+  require(e.first_layer >= 0, "first_expert_layer", "must not be negative");
+  require_positive(e.scale, "expert_scale");
+  require_count(e.n_groups, e.n_experts, "n_expert_groups");
+  require_count(e.n_groups_used, e.n_groups, "n_expert_groups_used");
+  require(e.n_experts % e.n_groups == 0, "n_expert_groups",
+          std::to_string(e.n_groups) + " does not divide n_experts, " + std::to_string(e.n_experts));
+  const int64_t group = e.n_experts / e.n_groups;
+  require(e.n_groups_used == e.n_groups || !e.sigmoid || group >= 2, "n_expert_groups",
+          "must leave two experts to a group");
+  require(e.n_used <= e.n_groups_used * group, "n_experts_used",
+          std::to_string(e.n_used) + " are more than the groups that are used have");
+}
+
+void validate_latent(const Spec& s) {
+  const LatentSpec& l = s.latent;
+  if (l.rank == 0) return;
+  require_count(l.rank, 65536, "latent_rank");
+  require(l.q_rank >= 0 && l.q_rank <= 65536, "latent_q_rank", "is out of range");
+  require_count(l.nope_dim, 65536, "nope_dim");
+  require_count(l.value_dim, 65536, "value_dim");
+  require_positive(l.norm_eps, "latent_norm_eps");
+  require(s.n_rot >= 2, "n_rot", "must be at least 2 beside a latent");
+  require(s.head_dim == l.rank + s.n_rot, "head_dim", "must be that of the latent and what rotates");
+  require(s.n_kv_heads == 1, "n_kv_heads", "must be 1, as latents are shared by all heads");
+  require(s.qk_norm == QKNorm::none && s.clip_qkv == 0, "qk_norm", "is not applied to latents");
+}
+
 } // namespace
 
 void validate(const Spec& s) {
@@ -55,12 +88,8 @@ void validate(const Spec& s) {
           std::to_string(s.n_kv_heads) + " does not divide n_heads, " + std::to_string(s.n_heads));
   require(s.n_rot >= 0 && s.n_rot <= s.head_dim && s.n_rot % 2 == 0, "n_rot",
           "must be even and at most head_dim, " + std::to_string(s.head_dim) + ", not " + std::to_string(s.n_rot));
-  if (const ExpertSpec& e = s.experts; e.n_experts != 0) {
-    require_count(e.n_experts, 65536, "n_experts");
-    require_count(e.n_used, e.n_experts, "n_experts_used");
-    require_count(e.ffn_size, WIDE, "expert_ffn_size");
-    require(e.shared_ffn_size >= 0 && e.shared_ffn_size <= WIDE, "shared_ffn_size", "is out of range");
-  }
+  validate(s.experts, WIDE);
+  validate_latent(s);
   require(s.gated || s.gate != Gate::clamped_silu, "gate", "clamped_silu needs something to multiply");
   require_positive(s.norm_eps, "norm_eps");
   require_positive(s.embedding_scale, "embedding_scale");

@@ -32,7 +32,26 @@ struct ExpertSpec {
   int64_t n_used = 0;
   int64_t ffn_size = 0;        // of an expert
   int64_t shared_ffn_size = 0; // of one that every token takes, beside those chosen; 0 for none
+  bool shared_weighted = true; // by a sigmoid of its own; else it is added as it is
   bool normalized = false;     // weights of the chosen, a softmax over all, are divided by their sum
+  bool sigmoid = false;        // weights are sigmoids rather than a softmax
+  double scale = 1.0;          // of the weights, at last
+  // Experts side by side are so many groups, and chosen from the best of these: by its best expert, or with `sigmoid`
+  // by the sum of its two best. arXiv:2405.04434, arXiv:2412.19437
+  int64_t n_groups = 1, n_groups_used = 1;
+  int64_t first_layer = 0; // layers before it have one feed-forward
+};
+
+/// Multi-head latent attention: what is cached of a token is one vector, from which each head's matrices make its key
+/// and value, and a piece of key that all heads share and that alone tells positions. DeepSeek-AI 2024,
+/// arXiv:2405.04434. The matrices are applied to queries and results instead: attention is then of all heads to one key
+/// of rank + n_rot elements, whose first `rank` are the value.
+struct LatentSpec {
+  int64_t rank = 0;      // 0: keys and values are cached themselves
+  int64_t q_rank = 0;    // of queries, which are made of such a vector too; 0: of the stream
+  int64_t nope_dim = 0;  // of a head of q and k, beside the n_rot elements that rotate
+  int64_t value_dim = 0; // of a head
+  double norm_eps = 1e-6;
 };
 
 struct LayerSpec {
@@ -77,9 +96,11 @@ struct Spec {
   double logit_soft_cap = 0.0;
   std::vector<float> rope_divisors; // [n_rot / 2] of the frequencies, or empty; the file may have them as a tensor
   ExpertSpec experts;
+  LatentSpec latent; // head_dim is then rank + n_rot, and n_kv_heads 1
   std::vector<LayerSpec> layers;
 
   int64_t n_layers() const { return (int64_t)layers.size(); }
+  bool mixture(int64_t layer) const { return experts.n_experts != 0 && layer >= experts.first_layer; }
   int64_t group() const { return n_heads / n_kv_heads; }
   int64_t q_size() const { return n_heads * head_dim; }
   int64_t kv_size() const { return n_kv_heads * head_dim; }

@@ -23,12 +23,15 @@ struct Workspace {
   int64_t max_rows = 0;
   Rows<float> x;            // [T, D] the residual stream
   Rows<float> q, k, v, qkv; // [T, H d], [T, G d], [T, G d], side by side in qkv
-  Rows<float> y, z;         // [T, D] what attention and the feed-forward add to x, one unless parallel
-  Rows<float> gate_up;      // [T, 2F], or [T, F] without a gate; F is the shared expert's in a mixture of experts
+  // Of latent attention: qkv is then [T, q_rank] (or q) and the key of latent and rotated part, and q what meets it.
+  Rows<float> q_latent, heads, values; // [T, q_rank], [T, H (nope_dim + n_rot)], [T, H value_dim]
+  Rows<float> y, z;                    // [T, D] what attention and the feed-forward add to x, one unless parallel
+  Rows<float> gate_up; // [T, 2F], or [T, F] without a gate; F is the shared expert's in a mixture of experts
   Rows<float> router, shared_weight, shared; // [T, E], [T, 1], [T, D]
   Routes routes;
   ExpertRoom experts;             // for T * n_used rows
   Hidden h, a, f;                 // [T, D], [T, H d], [T, F] on their way into a matmul
+  Hidden c, room;                 // of latent attention: [T, q_rank], [T H, nope_dim or rank]
   std::vector<RopeAngles> angles; // one for each different rotation
 
   // Kept from pass to pass, so that a decoded token allocates nothing.

@@ -165,12 +165,14 @@ class Session:
     def keys(self, layer: int) -> npt.NDArray[np.float32]:
         """The keys of a layer, rotated, as float32 (T, n_kv_heads, head_dim): a read-only copy.
 
+        Of models with attention to latents (DeepSeek, MiniCPM 3) what is cached instead: (T, 1, rank + rotated elements).
+
         Raises IndexError for a layer the model does not have.
         """
         return self._look(self._cache.keys, layer)
 
     def values(self, layer: int) -> npt.NDArray[np.float32]:
-        """The values of a layer as float32 (T, n_kv_heads, head_dim): a read-only copy."""
+        """The values of a layer as float32 (T, n_kv_heads, head_dim): a read-only copy. Of latents (T, 1, rank)."""
         return self._look(self._cache.values, layer)
 
     @property

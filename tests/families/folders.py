@@ -25,6 +25,19 @@ def granite_name(name: str) -> str:
     return name
 
 
+def on_disk_experts(weights: Weights) -> Weights:
+    """One tensor for each matrix of each expert, everything else as it is."""
+    result = {}
+    for name, value in split_experts(weights).items():
+        where, _, matrix = name.partition(".experts.")
+        if matrix:
+            for e, part in enumerate(value):
+                result[f"{where}.experts.{e}.{matrix}"] = part
+        else:
+            result[name] = value
+    return result
+
+
 def on_disk(family: Family) -> Weights:
     """The weights by the names that folders have: one tensor for each matrix of each expert."""
     kind = family.hf["model_type"]

@@ -1,4 +1,4 @@
-"""Writes decoders.npz, what transformers makes of the models of cases.py in float32:
+"""Writes decoders.npz, what transformers makes of the models of cases.py and latent.py in float32:
 
     PYTHONPATH=. python -m tests.families.make_decoders [NAME...]
 
@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.families import latent
 from tests.families.cases import CASES, Case
 from tests.families.tiny import ids
 
@@ -20,7 +21,10 @@ REFERENCE = Path(__file__).with_name("decoders.npz")
 STEP = 13
 
 
-def float32_logits(case: Case) -> Any:
+ALL = {**CASES, **latent.CASES}
+
+
+def float32_logits(case: Case | latent.Case) -> Any:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -36,7 +40,7 @@ def float32_logits(case: Case) -> Any:
 
 
 if __name__ == "__main__":
-    names = sys.argv[1:] or [name for name, case in CASES.items() if case.in_transformers]
+    names = sys.argv[1:] or [name for name, case in ALL.items() if case.in_transformers]
     rows = dict(np.load(REFERENCE)) if REFERENCE.exists() else {}
-    rows |= {name: float32_logits(CASES[name])[::STEP] for name in names}
+    rows |= {name: float32_logits(ALL[name])[::STEP] for name in names}
     np.savez_compressed(REFERENCE, **rows)

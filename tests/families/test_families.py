@@ -10,7 +10,7 @@ import pytest
 
 from nextoken.architectures import supported
 from tests.bits.test_same_bits import check_model, few_ways, isas_here
-from tests.families import reference
+from tests.families import latent, reference
 from tests.families.cases import CASES
 from tests.families.make_reference import REFERENCE, STEP
 from tests.families.tiny import FAMILIES, gguf_name, ids, named_as_it_says, split_experts, weights, write
@@ -63,7 +63,7 @@ def test_tensors_are_named_as_the_gguf_package_names_them(name: str) -> None:
 
 
 def test_every_architecture_has_a_tiny_model() -> None:
-    tiny = [*FAMILIES.values(), *CASES.values()]
+    tiny = [*FAMILIES.values(), *CASES.values(), *latent.CASES.values()]
     assert {family.architecture for family in tiny} == set(supported())
     page = (Path(__file__).parents[2] / "docs" / "models.md").read_text()
     assert all(f"| `{name}` |" in page for name in supported())

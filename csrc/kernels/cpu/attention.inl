@@ -21,6 +21,9 @@ static inline Span within_block(Span s, int64_t block) {
   return {larger(s.begin - block * KV_BLOCK, 0), smaller(s.end - block * KV_BLOCK, KV_BLOCK)};
 }
 
+// How many elements of a value there are.
+static inline int64_t value_dim(const AttentionArgs& args) { return args.latent_dim ? args.latent_dim : args.head_dim; }
+
 // Scratch of one segment and, for attention(), of the rows' results so far.
 struct Workspace {
   float* q;        // scaled queries, a tile [head_dim][rows of the tile] after the other; for q8 int16 [rows][width]
@@ -138,7 +141,7 @@ static void weights_of_row(float* scores, Span s, const RowBias& bias, float* ma
 template <class T>
 static void value_tiles(const AttentionArgs& args, int64_t segment, int64_t block, const T* values, const T* ahead,
                         const Workspace& w, float* out, int64_t out_stride) {
-  const int64_t rows = args.n_tokens * args.group, width = padded16(args.head_dim);
+  const int64_t rows = args.n_tokens * args.group, width = padded16(value_dim(args));
   for (int64_t tile = 0; tile < tile_count(rows); ++tile) {
     const int64_t begin = tile_begin(tile, rows), end = tile_begin(tile + 1, rows);
     const int64_t first = within_block(seen(args, begin / args.group, segment), block).end;
@@ -219,11 +222,16 @@ static void segment_as(const AttentionArgs& args, int64_t segment, float* max, f
   }
 }
 
+// clang-format off: in the order they need each other
 #include "attention_q8.inl"
+#include "attention_latent.inl"
+// clang-format on
 
 static void segment_with(const AttentionArgs& args, int64_t segment, float* max, float* sum, float* out,
                          int64_t out_stride, const Workspace& w) {
-  if (args.kv_type == KvType::f32)
+  if (args.latent_dim)
+    segment_latent(args, segment, max, sum, out, out_stride, w);
+  else if (args.kv_type == KvType::f32)
     segment_as<float>(args, segment, max, sum, out, out_stride, w);
   else if (args.kv_type == KvType::q8)
     segment_q8(args, segment, max, sum, out, out_stride, w);
@@ -232,7 +240,7 @@ static void segment_with(const AttentionArgs& args, int64_t segment, float* max,
 }
 
 static void prepare_queries(const AttentionArgs& args, const Workspace& w) {
-  if (args.kv_type == KvType::q8)
+  if (args.kv_type == KvType::q8 && !args.latent_dim)
     pack_queries_q8(args, (int16_t*)w.q, w.q_scale, w.expanded);
   else
     pack_queries(args, w.q);
@@ -322,7 +330,7 @@ static void attention_merge(int64_t n_segments, const float* max, const float* s
 }
 
 static void attention(const AttentionArgs& args, float* y, int64_t y_stride, float* scratch) {
-  const int64_t rows = args.n_tokens * args.group, width = padded16(args.head_dim);
+  const int64_t rows = args.n_tokens * args.group, width = padded16(value_dim(args));
   if (rows == 0) return;
   const Workspace w = workspace(scratch, rows, args.head_dim);
   prepare_queries(args, w);
@@ -334,7 +342,7 @@ static void attention(const AttentionArgs& args, float* y, int64_t y_stride, flo
     const int64_t next = (s + 1) * (ATTENTION_SEGMENT / KV_BLOCK);
     part.ahead[0] = next * KV_BLOCK <= last_key ? args.k_blocks[next] : args.ahead[0];
     part.ahead[1] = (next + 1) * KV_BLOCK <= last_key ? args.k_blocks[next + 1]
-                    : next * KV_BLOCK <= last_key     ? args.v_blocks[next]
+                    : next * KV_BLOCK <= last_key     ? (args.latent_dim ? nullptr : args.v_blocks[next])
                                                       : args.ahead[1];
     segment_with(part, s, w.max, w.sum, w.out, width, w);
     for (int64_t r = 0; r < rows; ++r)
@@ -344,6 +352,6 @@ static void attention(const AttentionArgs& args, float* y, int64_t y_stride, flo
   for (int64_t r = 0; args.sinks && r < rows; ++r)
     merge_sink(args.sinks[r % args.group], w.total_max + r, w.total_sum + r, w.total + r * width, width);
   for (int64_t r = 0; r < rows; ++r)
-    divide_by_sum(w.total + r * width, w.total_sum[r], args.head_dim,
-                  y + r / args.group * y_stride + r % args.group * args.head_dim);
+    divide_by_sum(w.total + r * width, w.total_sum[r], value_dim(args),
+                  y + r / args.group * y_stride + r % args.group * value_dim(args));
 }

@@ -12,6 +12,7 @@
 #include "elementwise.inl"
 #include "softmax.inl"
 #include "kv.inl"
+#include "kv_latent.inl"
 #include "attention_tile.inl"
 #include "attention.inl"
 

@@ -23,6 +23,8 @@ static constexpr KernelTable make_table() {
   t.argmax = argmax;
   t.kv_write = kv_write;
   t.kv_read = kv_read;
+  t.latent_write = latent_write;
+  t.latent_read = latent_read;
   t.attention_segment = attention_segment;
   t.attention_merge = attention_merge;
   t.attention = attention;

@@ -30,7 +30,14 @@ int64_t best_of(const float* p, int64_t n) {
 
 } // namespace
 
-void CudaKernels::route(const Batch&, int64_t n_used, bool normalized, Rows<float> scores, Routes& routes) {
+/// Models that need it are refused when they are loaded.
+void CudaKernels::head_matmul(const Batch&, Rows<const float>, const std::vector<Matrix>&, Hidden&, Rows<float>) {
+  throw UnsupportedError("latent attention is not computed on a card yet");
+}
+
+/// A softmax and its best, as loading has made sure.
+void CudaKernels::route(const Batch&, const RoutingSpec& spec, Rows<float> scores, Routes& routes) {
+  const int64_t n_used = spec.n_used;
   softmax(card_, {scores.data, scores.data, scores.cols}, scores.rows);
   shares_.resize((size_t)(scores.rows * scores.cols));
   card_.download(shares_.data(), scores.data, (int64_t)shares_.size() * 4);
@@ -50,7 +57,7 @@ void CudaKernels::route(const Batch&, int64_t n_used, bool normalized, Rows<floa
       sum += p[best];
       p[best] = -1.0f; // below any other
     }
-    for (int64_t i = 0; normalized && i < n_used; ++i) weights[i] /= sum;
+    for (int64_t i = 0; spec.normalized && i < n_used; ++i) weights[i] /= sum;
   }
 }
 

@@ -615,6 +615,14 @@ class ExpertSpec:
     @ffn_size.setter
     def ffn_size(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
     @property
+    def first_layer(self) -> int:
+        """
+        layers before it have one feed-forward
+        """
+
+    @first_layer.setter
+    def first_layer(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
     def n_experts(self) -> int:
         """
         0: one feed-forward for every token
@@ -622,6 +630,22 @@ class ExpertSpec:
 
     @n_experts.setter
     def n_experts(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def n_groups(self) -> int:
+        """
+        of experts side by side
+        """
+
+    @n_groups.setter
+    def n_groups(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def n_groups_used(self) -> int:
+        """
+        the best groups, from which experts are chosen
+        """
+
+    @n_groups_used.setter
+    def n_groups_used(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
     @property
     def n_used(self) -> int:
         """
@@ -639,6 +663,14 @@ class ExpertSpec:
     @normalized.setter
     def normalized(self, arg0: bool) -> None: ...
     @property
+    def scale(self) -> float:
+        """
+        of the weights, at last
+        """
+
+    @scale.setter
+    def scale(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
     def shared_ffn_size(self) -> int:
         """
         of one that every token takes; 0 for none
@@ -646,6 +678,69 @@ class ExpertSpec:
 
     @shared_ffn_size.setter
     def shared_ffn_size(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def shared_weighted(self) -> bool:
+        """
+        by a sigmoid of its own; else it is added
+        """
+
+    @shared_weighted.setter
+    def shared_weighted(self, arg0: bool) -> None: ...
+    @property
+    def sigmoid(self) -> bool:
+        """
+        weights are sigmoids rather than a softmax
+        """
+
+    @sigmoid.setter
+    def sigmoid(self, arg0: bool) -> None: ...
+
+class LatentSpec:
+    """
+    Attention to latents, of which each head makes its keys and values.
+    """
+
+    def __init__(self) -> None: ...
+    @property
+    def nope_dim(self) -> int:
+        """
+        of a head of q and k, beside n_rot elements that rotate
+        """
+
+    @nope_dim.setter
+    def nope_dim(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def norm_eps(self) -> float:
+        """
+        of the norms of latents
+        """
+
+    @norm_eps.setter
+    def norm_eps(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
+    def q_rank(self) -> int:
+        """
+        of the latent of queries; 0: they have none
+        """
+
+    @q_rank.setter
+    def q_rank(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def rank(self) -> int:
+        """
+        elements of a latent; 0: keys and values are cached themselves
+        """
+
+    @rank.setter
+    def rank(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def value_dim(self) -> int:
+        """
+        of a head
+        """
+
+    @value_dim.setter
+    def value_dim(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
 
 class Spec:
     """
@@ -726,6 +821,14 @@ class Spec:
     def hidden_size(self) -> int: ...
     @hidden_size.setter
     def hidden_size(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def latent(self) -> LatentSpec:
+        """
+        head_dim is then rank + n_rot, and n_kv_heads 1
+        """
+
+    @latent.setter
+    def latent(self, arg0: LatentSpec) -> None: ...
     @property
     def layers(self) -> list[LayerSpec]:
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,14 @@ KEYS = {
     "n_experts_used": "expert_used_count",
     "expert_ffn_size": "expert_feed_forward_length",
     "shared_ffn_size": "expert_shared_feed_forward_length",
+    "n_expert_groups": "expert_group_count",
+    "n_expert_groups_used": "expert_group_used_count",
+    "expert_scale": "expert_weights_scale",
+    "first_expert_layer": "leading_dense_block_count",
+    "latent_rank": "attention.kv_lora_rank",
+    "latent_q_rank": "attention.q_lora_rank",
+    "nope_dim": "attention.key_length_mla",
+    "value_dim": "attention.value_length_mla",
 }
 
 
@@ -102,6 +111,10 @@ class Config:
         shape = self._checkpoint.need_tensor(tensor).shape
         return shape[1] if len(shape) > 1 else 1
 
+    def has(self, name: str) -> bool:
+        """Whether the file says anything about that."""
+        return self._checkpoint.hparam_key(name) in self._checkpoint.metadata
+
     def has_tensor(self, name: str) -> bool:
         """Whether the file has that tensor."""
         return name in self._checkpoint.tensors
@@ -113,6 +126,13 @@ class Config:
     def spares(self, *tensors: str) -> None:
         """Tensors that may stay unused."""
         self.spare.update(tensors)
+
+    def spares_layers(self, first: int) -> None:
+        """So may the tensors of layers from `first` on."""
+        for name in self._checkpoint.tensors:
+            layer = re.match(r"blk\.(\d{1,9})\.", name)
+            if layer and int(layer[1]) >= first:
+                self.spare.add(name)
 
     def unread(self) -> list[str]:
         """Names of hyper-parameters in the file that no one has asked for."""

@@ -62,12 +62,7 @@ def spec(config: Config) -> Spec:
 
 def decoder(config: Config) -> Spec:
     """All of it but the norms, which other families have too."""
-    s = Spec()
-    s.n_ctx = config.integer("context_length", lo=1)
-    s.vocab_size = config.rows_of("token_embd.weight")
-    s.hidden_size = config.integer("embedding_length", lo=1, hi=WIDEST)
-    s.ffn_size = config.integer("feed_forward_length", lo=1)
-    s.n_heads = config.integer("attention.head_count", lo=1, hi=MOST_HEADS)
+    s = stream(config)
     s.n_kv_heads = config.integer("attention.head_count_kv", default=s.n_heads, lo=1)
     even = s.hidden_size % s.n_heads == 0
     s.head_dim = config.integer(
@@ -77,9 +72,20 @@ def decoder(config: Config) -> Spec:
     config.integer("attention.value_length", default=s.head_dim, lo=s.head_dim, hi=s.head_dim)
     s.n_rot = config.integer("rope.dimension_count", default=s.head_dim)
     s.rope_pairs = RopePairs.adjacent  # files hold q and k rows permuted for it
-    s.gate = Gate.silu
     s.attention_scale = 1.0 / math.sqrt(s.head_dim)
     s.experts = experts(config, s.ffn_size)
+    return s
+
+
+def stream(config: Config) -> Spec:
+    """What does not depend on the kind of attention."""
+    s = Spec()
+    s.n_ctx = config.integer("context_length", lo=1)
+    s.vocab_size = config.rows_of("token_embd.weight")
+    s.hidden_size = config.integer("embedding_length", lo=1, hi=WIDEST)
+    s.ffn_size = config.integer("feed_forward_length", lo=1)
+    s.n_heads = config.integer("attention.head_count", lo=1, hi=MOST_HEADS)
+    s.gate = Gate.silu
     s.layers = [layer(config)] * config.integer("block_count", lo=1, hi=4096)
     return s
 

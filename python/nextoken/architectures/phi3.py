@@ -6,7 +6,7 @@ trained one, one beyond. Which of them holds is a matter of `n_ctx`, so that a t
 
 from __future__ import annotations
 
-from nextoken._native import RopePairs, Spec
+from nextoken._native import LayerSpec, RopePairs, Spec
 from nextoken.architectures import llama
 from nextoken.architectures.config import Config
 from nextoken.architectures.registry import register
@@ -30,12 +30,16 @@ def spec(config: Config) -> Spec:
     layer = s.layers[0]
     layer.window = config.integer("attention.sliding_window", default=0)
     if config.has_tensor(LONG):
-        trained = config.integer("rope.scaling.original_context_length", lo=1)
-        config.plays("rope_factors", LONG if config.n_ctx(s.n_ctx) > trained else SHORT)
-        config.spares(LONG, SHORT)
-        layer.rope_magnitude = config.positive("rope.scaling.attn_factor", default=1.0)
+        long_rope(config, s, layer, config.integer("rope.scaling.original_context_length", lo=1))
     s.layers = [layer] * s.n_layers
     return s
+
+
+def long_rope(config: Config, s: Spec, layer: LayerSpec, trained: int) -> None:
+    """Which of the two lists of divisors holds."""
+    config.plays("rope_factors", LONG if config.n_ctx(s.n_ctx) > trained else SHORT)
+    config.spares(LONG, SHORT)
+    layer.rope_magnitude = config.positive("rope.scaling.attn_factor", default=1.0)
 
 
 @folder("phi3")

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from nextoken._native import Spec
 from nextoken.architectures.config import KEYS, Config
 from nextoken.checkpoints.gguf import shortened
-from nextoken.errors import UnsupportedModelError
+from nextoken.checkpoints.tensors import split_heads
+from nextoken.errors import ModelFormatError, UnsupportedModelError
 
 if TYPE_CHECKING:
     from nextoken.checkpoints.gguf import GGUFCheckpoint, TensorInfo
@@ -50,6 +51,7 @@ FUSED = {
 # A layer has either one feed-forward or a mixture of experts.
 ONE = frozenset(("gate", "up", "down", "gate_up", "gate_bias", "up_bias", "down_bias"))
 MIXTURE = frozenset(("router", "expert_gate", "expert_up", "expert_down"))
+SHARED = frozenset(("choice_bias", "shared_gate", "shared_up", "shared_down"))
 
 # Where experts are tensors of their own, in folders and old files.
 PARTS_OF_EXPERTS = {
@@ -127,7 +129,24 @@ def plan(checkpoint: GGUFCheckpoint, n_ctx: int | None = None, *, allow_unused: 
     if unused:
         more = f"; and {len(unused) - 10} more" if len(unused) > 10 else ""
         log.warning("%s: left out: %s%s", checkpoint.path, "; ".join(unused[:10]), more)
-    return Plan(spec, {role: checkpoint.tensors[tensor] for role, tensor in roles.items()})
+    found = {role: checkpoint.tensors[tensor] for role, tensor in roles.items()}
+    for role in [role for role in found if role.endswith(".kv_b")]:
+        found |= _split(found.pop(role), role.removesuffix("kv_b"), spec, checkpoint.path)
+    return Plan(spec, found)
+
+
+def _split(whole: TensorInfo, prefix: str, spec: Spec, path: str) -> dict[str, TensorInfo]:
+    """Of latents: what makes keys and values, in one tensor in folders and older files."""
+    latent, n = spec.latent, spec.n_heads
+    expected = (latent.rank, n * (latent.nope_dim + latent.value_dim))
+    if whole.shape != expected:
+        raise ModelFormatError(
+            f"{path}: tensor {shortened(whole.name)} is {whole.shape}, the hyper-parameters ask for {expected}",
+            path=path,
+            field=whole.name,
+        )
+    keys, values = split_heads(whole, n, latent.nope_dim, latent.value_dim)
+    return {prefix + "k_b": keys, prefix + "v_b": values}
 
 
 def _unused_error(checkpoint: GGUFCheckpoint, what: str, *, certain: bool) -> UnsupportedModelError:
@@ -143,15 +162,14 @@ def _unused_error(checkpoint: GGUFCheckpoint, what: str, *, certain: bool) -> Un
 def _roles(family: Family, spec: Spec, tensors: Mapping[str, object]) -> dict[str, str]:
     """Role to tensor name: what the family asks for, as far as it is not optional and missing."""
     roles, n_layers = {}, spec.n_layers
-    absent = ONE if spec.experts.n_experts else MIXTURE
+    first_mixture = spec.experts.first_layer if spec.experts.n_experts else n_layers
     for role, template in family.roles.items():
-        if role in absent:
-            continue
         if "{i}" not in template:
             roles[role] = template
             continue
         for i in range(n_layers):
-            roles[f"layers.{i}.{role}"] = template.format(i=i)
+            if role not in (ONE if i >= first_mixture else MIXTURE | SHARED):
+                roles[f"layers.{i}.{role}"] = template.format(i=i)
     for role, (template, parts) in FUSED.items():
         if role in family.roles or parts[0] not in family.roles:
             continue

@@ -27,7 +27,8 @@ class TensorInfo:
     `halved_heads` its rows are heads that rotate (i, i + n/2) and become pairs (2i, 2i + 1); with `qkv_groups` they are
     so many groups of queries, a key and a value of `head_dim` rows each, and become all queries, keys and values; with
     `file_rows` they are part of as many, first_row, first_row + row_step and so on of each matrix; with
-    `transposed` the file has it column by column. A vector gets `plus` added; one that is in no file has its `values`
+    `transposed` the file has it column by column, the first of `file_columns` if that is not 0, and if it is quantised
+    in blocks along the columns. A vector gets `plus` added; one that is in no file has its `values`
     here.
     """
 
@@ -46,6 +47,7 @@ class TensorInfo:
     first_row: int = 0
     row_step: int = 1
     transposed: bool = False
+    file_columns: int = 0
     plus: float = 0.0
     values: tuple[float, ...] = ()
 
@@ -63,6 +65,27 @@ class TensorInfo:
             return 4 * self.n_elements
         kind = self.type if self.stored_type is None else self.stored_type
         return math.prod(self.shape[2:]) * _native.kernels.packed_bytes(kind, self.shape[1], self.shape[0])
+
+
+def split_heads(
+    whole: TensorInfo, n_heads: int, nope_dim: int, value_dim: int
+) -> tuple[TensorInfo, TensorInfo]:
+    """A matrix whose rows are, head by head, what makes its key of a latent and what makes its value.
+
+    The former stands transposed, since queries are multiplied with it; of quantised ones, whose blocks lie across, it
+    becomes F16.
+    """
+    rank, rows = whole.shape[0], nope_dim + value_dim
+    floats = whole.type in FLOATS.values()
+    keys = replace(
+        whole,
+        shape=(nope_dim, rank, n_heads),
+        transposed=True,
+        file_columns=rows,
+        stored_type=None if floats else FLOATS["f16"],
+    )
+    values = replace(whole, shape=(rank, value_dim, n_heads), file_rows=rows, first_row=nope_dim)
+    return keys, values
 
 
 def check_dtype(dtype: str) -> None:

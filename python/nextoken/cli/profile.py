@@ -19,6 +19,7 @@ MEANING = {
     "norm": "norm, quantise, add",
     "qkv": "q, k, v matmul",
     "rope": "rope, cache write",
+    "latents": "matrices of heads, latents",
     "attention": "attention",
     "attn_out": "output matmul",
     "gate_up": "gate, up matmul",
