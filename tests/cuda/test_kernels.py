@@ -70,6 +70,23 @@ def test_matmul_gives_the_bits_of_the_cpu(card: Card, problem: Any) -> None:
 
 
 @pytest.mark.parametrize("weight_type", sorted(NUMBERS))
+@settings(cases, max_examples=6)
+@given(data=st.data())
+def test_products_of_many_tokens_give_the_bits_of_the_cpu(
+    card: Card, weight_type: str, data: st.DataObject
+) -> None:
+    """On tensor cores, which the host launcher emulates: tiles half full, steps of k half full, warps without rows."""
+    tokens = data.draw(st.sampled_from([9, 16, 31, 33, 64, 127, 129, 193]))
+    n, block = data.draw(st.integers(1, 150)), TYPES[weight_type][0]
+    k = data.draw(st.integers(1, 4)) * 256 if block == 256 else data.draw(st.integers(1, 11)) * 32
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    packed = kernels.pack(random_weights(weight_type, n, k, rng), weight_type, (n, k))
+    x = numbers(data.draw, (tokens, k))
+    found = card.matmul(NUMBERS[weight_type], packed.panels(), n, k, x)
+    equal(found, kernels.matmul(x, packed))
+
+
+@pytest.mark.parametrize("weight_type", sorted(NUMBERS))
 def test_rows_of_the_embedding_are_those_of_the_cpu(card: Card, weight_type: str) -> None:
     rng = np.random.default_rng(5)
     n, k = 37, 512

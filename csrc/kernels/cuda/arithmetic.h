@@ -11,9 +11,11 @@
 #include <cuda_fp16.h>
 #define NEXTOKEN_HD __host__ __device__ __forceinline__
 #define NEXTOKEN_KERNEL __device__ __forceinline__ // what runs on a Block, which is the device's here
+#define NEXTOKEN_UNROLL _Pragma("unroll")          // where an index of registers must be known
 #else
 #define NEXTOKEN_HD inline
 #define NEXTOKEN_KERNEL inline
+#define NEXTOKEN_UNROLL
 #endif
 
 namespace nextoken::cuda {

@@ -9,7 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/cuda/arithmetic.h"
+#include "kernels/cuda/fragment.h"
 
 namespace nextoken::cuda {
 
@@ -66,6 +66,12 @@ class DeviceBlock {
   template <class T>
   __device__ __forceinline__ void shuffle_xor(Local<T>& to, Local<T>& from, int mask) {
     to.value = __shfl_xor_sync(0xffffffffu, from.value, mask);
+  }
+  /// c += a b for each warp.
+  template <int HALVES>
+  __device__ __forceinline__ void multiply_add(Local<FragmentC>& c, Local<FragmentA<HALVES>>& a,
+                                               Local<FragmentB<HALVES>>& b) {
+    cuda::multiply_add(c.value, a.value, b.value);
   }
 
  private:

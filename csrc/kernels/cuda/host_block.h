@@ -50,6 +50,20 @@ class HostBlock {
   void shuffle_xor(Local<T>& to, Local<T>& from, int mask) {
     for (int t = 0; t < threads_; ++t) to[t] = from[t ^ mask];
   }
+  /// c += a b for each warp, each word taken from the thread that has it.
+  template <int HALVES>
+  void multiply_add(Local<FragmentC>& c, Local<FragmentA<HALVES>>& a, Local<FragmentB<HALVES>>& b) {
+    for (int t = 0; t < threads_; ++t) {
+      const int warp = t / WARP * WARP;
+      for (int i = 0; i < 4; ++i) {
+        const int row = t % WARP / 4, column = t % 4 * 2 + i % 2;
+        for (int word = 0; word < 4 * HALVES; ++word) {
+          const int h = word / 4, group = word % 4;
+          c[t].v[i] = dot4(a[warp + row * 4 + group].v[2 * h + i / 2], b[warp + column * 4 + group].v[h], c[t].v[i]);
+        }
+      }
+    }
+  }
 
  private:
   Grid place_;

@@ -43,6 +43,7 @@ bool multiplies(WeightType type) {
 }
 
 void matmul(Card& card, WeightType type, const MatmulArgs& args, int64_t n_panels) {
+  if (args.n_tokens > MANY_TOKENS && matmul_tiles(card, type, args, n_panels)) return;
   switch (type) {
     case WeightType::f32:
       return matmul_as<TermsFloat<float>>(card, args, n_panels);

@@ -3,26 +3,10 @@
 // own): the terms of a step. Meanwhile others, one a row and token, add the terms of the step before, in the order that
 // the contract fixes. Two buffers of shared memory lie between them.
 #pragma once
+#include "kernels/cuda/matmul_args.h"
 #include "kernels/cuda/matmul_terms.h"
 
 namespace nextoken::cuda {
-
-constexpr int MOST_PARTS = 4;
-
-/// A matrix of those that multiply the same activations; its results stand from `column` on.
-struct MatmulPart {
-  const uint8_t* panels;
-  int64_t panel_bytes, n_rows, first_panel, column;
-};
-
-struct MatmulArgs {
-  MatmulPart parts[MOST_PARTS]; // first_panel ascending
-  int n_parts;
-  int64_t k, n_tokens;
-  Activations in;
-  float* out;
-  int64_t out_stride;
-};
 
 /// Grid: panels of all parts x divide_up(tokens, T).
 template <class Terms, int T>
@@ -36,9 +20,7 @@ struct Matmul {
   template <class Block>
   static NEXTOKEN_KERNEL void run(Block& block, const Args& a) {
     Buffer* const buffers = block.template shared<Buffer>(2);
-    int p = 0;
-    while (p + 1 < a.n_parts && block.x() >= a.parts[p + 1].first_panel) ++p;
-    const MatmulPart& part = a.parts[p];
+    const MatmulPart& part = a.parts[part_of(a, block.x())];
     const int64_t panel = block.x() - part.first_panel, first_token = block.y() * T;
     const uint8_t* const weights = part.panels + panel * part.panel_bytes;
     const int n = (int)(a.n_tokens - first_token < T ? a.n_tokens - first_token : T);

@@ -13,6 +13,8 @@ class Card;
 
 bool multiplies(WeightType type);
 void matmul(Card& card, WeightType type, const MatmulArgs& args, int64_t n_panels);
+/// The same on tensor cores, for types in blocks; false, and nothing is done, for others.
+bool matmul_tiles(Card& card, WeightType type, const MatmulArgs& args, int64_t n_panels);
 void embed(Card& card, WeightType type, const EmbedArgs& args, int64_t rows);
 void norm(Card& card, const NormKernel::Args& args, int64_t rows);
 void convert(Card& card, const ConvertKernel::Args& args, int64_t rows);
