@@ -183,11 +183,11 @@ asan: build $(VENV)/dev-tools ## tests of native code under the address and unde
 	  LD_PRELOAD="$(call gcc_library,libasan.so) $(call gcc_library,libubsan.so) $(call gcc_library,libstdc++.so.6)" \
 	  $(PYTEST) -m "not slow and not models" -k "not memory_stays and not cost_nothing" -p no:cacheprovider $(SANITIZED_TESTS)
 
-# Where there is AVX-512, the kernels of AVX-VNNI are tested in its encoding: few processors have both.
-EVEX_VNNI := $(shell grep -qs avx512_vnni /proc/cpuinfo && echo ON || echo OFF)
+# Where there is AVX-512, kernels for AVX-VNNI and AMX are tested by other means than theirs: few processors have all.
+EMULATED := $(shell grep -qs avx512_bf16 /proc/cpuinfo && echo ON || echo OFF)
 
 native: ## tests in C++: the thread pool, what a decoded token allocates, hashes of every kernel
-	cmake -S . -B build/native -DNEXTOKEN_PYTHON=OFF -DNEXTOKEN_TESTS=ON -DNEXTOKEN_EVEX_VNNI=$(EVEX_VNNI)
+	cmake -S . -B build/native -DNEXTOKEN_PYTHON=OFF -DNEXTOKEN_TESTS=ON -DNEXTOKEN_EMULATED=$(EMULATED)
 	cmake --build build/native -j $(JOBS)
 	ctest --test-dir build/native --output-on-failure
 

@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 
-ISAS = ("scalar", "avx2", "avxvnni", "avx512", "avx512bf16", "neon", "dotprod")
+ISAS = ("scalar", "avx2", "avxvnni", "avx512", "avx512bf16", "amx", "neon", "dotprod")
 
 
 def faults(library: str) -> list[str]:

@@ -4,6 +4,10 @@
 #include <cpuid.h>
 
 #include <cstdint>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #elif defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
 #endif
@@ -21,6 +25,16 @@ uint32_t saved_registers() {
   return low;
 }
 
+// Linux gives a process the eight kilobytes a thread only if it asks.
+[[maybe_unused]] bool may_use_tiles() {
+#if defined(__linux__)
+  constexpr long ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18;
+  return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+#else
+  return false;
+#endif
+}
+
 CpuFeatures detect() {
   CpuFeatures f{};
   uint32_t a, b, c, d;
@@ -30,15 +44,19 @@ CpuFeatures detect() {
   const uint32_t saved = saved_registers();
   if ((saved & 0x06) != 0x06) return f; // xmm, ymm
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return f;
+  [[maybe_unused]] const uint32_t tiles = d; // bits 22, 24, 25: products of bf16, tiles, products of int8
   f.avx2 = has(b, 5) && fma && f16c;
   const bool foundation = has(b, 16) && has(b, 17) && has(b, 30) && has(b, 31); // F, DQ, BW, VL
   f.avx512 = f.avx2 && foundation && has(c, 11) && (saved & 0xe0) == 0xe0;      // VNNI; k and zmm registers
   if (!__get_cpuid_count(7, 1, &a, &b, &c, &d)) a = 0;
   f.avx512bf16 = f.avx512 && has(a, 5);
-#if defined(NEXTOKEN_EVEX_VNNI)
+#if defined(NEXTOKEN_EMULATED)
   f.avxvnni = f.avx512;
+  f.amx = f.avx512bf16;
 #else
   f.avxvnni = f.avx2 && has(a, 4);
+  f.amx = f.avx512bf16 && has(tiles, 22) && has(tiles, 24) && has(tiles, 25) && (saved & 0x60000) == 0x60000 &&
+          may_use_tiles();
 #endif
   return f;
 }

@@ -8,6 +8,7 @@ struct CpuFeatures {
   bool avxvnni;    // AVX-VNNI, and what avx2 says
   bool avx512;     // F, BW, VL, DQ and VNNI, and what avx2 says
   bool avx512bf16; // what avx512 says, and BF16
+  bool amx;        // tiles of int8 and bf16 that the system lets us use, and what avx512bf16 says
   bool dotprod;    // of ARMv8.2
 };
 

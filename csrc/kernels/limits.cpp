@@ -36,7 +36,7 @@ void int8_avx512(int64_t turns) { TURNS(TWELVE_CHAINS("vpdpbusd", "zmm")); }
 void float_avx512(int64_t turns) { TURNS(TWELVE_CHAINS("vfmadd231ps", "zmm")); }
 void bf16_avx512(int64_t turns) { TURNS(TWELVE_CHAINS("vdpbf16ps", "zmm")); }
 void float_avx2(int64_t turns) { TURNS(TWELVE_CHAINS("vfmadd231ps", "ymm")); }
-#if defined(NEXTOKEN_EVEX_VNNI)
+#if defined(NEXTOKEN_EMULATED)
 #define VPDPBUSD "vpdpbusd"
 #else
 #define VPDPBUSD "%{vex%} vpdpbusd"
@@ -47,6 +47,20 @@ void int8_avx2(int64_t turns) {
             MADDUBS("2", "14") MADDUBS("3", "15") MADDUBS("4", "8") MADDUBS("5", "9") MADDUBS("6", "10")
                 MADDUBS("7", "11"));
 }
+#if !defined(NEXTOKEN_EMULATED)
+// Four chains of tiles of 16 x 16 sums.
+#define TILE_CHAIN(instruction, sum) instruction " %%tmm5, %%tmm4, %%tmm" sum "\n"
+#define TILE_TURNS(instruction)                                                                              \
+  alignas(64) uint8_t config[64] = {1};                                                                      \
+  for (int i = 0; i < 8; ++i) config[16 + 2 * i] = 64, config[48 + i] = 16;                                  \
+  asm volatile("ldtilecfg %1\n1:\n" TILE_CHAIN(instruction, "0") TILE_CHAIN(instruction, "1")                \
+                   TILE_CHAIN(instruction, "2") TILE_CHAIN(instruction, "3") "dec %0\njnz 1b\ntilerelease\n" \
+               : "+r"(turns)                                                                                 \
+               : "m"(config)                                                                                 \
+               : "cc")
+void int8_amx(int64_t turns) { TILE_TURNS("tdpbusd"); }
+void bf16_amx(int64_t turns) { TILE_TURNS("tdpbf16ps"); }
+#endif
 #endif
 
 /// 128 multiply-adds a turn, in whatever the compiler makes of them.
@@ -78,6 +92,11 @@ Peaks peaks_of(const char* isa) {
   if (std::strcmp(isa, "avx512bf16") == 0) {
     return {{int8_avx512, CHAINS * 64}, {float_avx512, CHAINS * 16}, {bf16_avx512, CHAINS * 32}};
   }
+#if !defined(NEXTOKEN_EMULATED)
+  if (std::strcmp(isa, "amx") == 0) {
+    return {{int8_amx, 4 * 16 * 16 * 64}, {float_avx512, CHAINS * 16}, {bf16_amx, 4 * 16 * 16 * 32}};
+  }
+#endif
   if (std::strncmp(isa, "avx512", 6) == 0 || std::strcmp(isa, "amx") == 0) {
     return {{int8_avx512, CHAINS * 64}, {float_avx512, CHAINS * 16}};
   }

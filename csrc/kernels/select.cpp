@@ -17,8 +17,7 @@ struct Candidate {
 };
 
 #if defined(__x86_64__)
-KernelTable with_bf16(KernelTable table) {
-  const KernelTable& changes = cpu::avx512bf16::changes;
+KernelTable with(KernelTable table, const KernelTable& changes) {
   table.name = changes.name;
   table.matmul = changes.matmul;
   table.round_bf16 = changes.round_bf16;
@@ -29,10 +28,12 @@ KernelTable with_bf16(KernelTable table) {
 // Best first.
 const std::vector<Candidate>& candidates() {
 #if defined(__x86_64__)
-  static const KernelTable avx512bf16 = with_bf16(cpu::avx512::table);
+  static const KernelTable avx512bf16 = with(cpu::avx512::table, cpu::avx512bf16::changes);
+  static const KernelTable amx = with(avx512bf16, cpu::amx::changes);
 #endif
   static const std::vector<Candidate> all = {
 #if defined(__x86_64__)
+      {&amx, cpu_features().amx, "AMX-INT8, AMX-BF16 and what 'avx512bf16' needs"},
       {&avx512bf16, cpu_features().avx512bf16, "AVX-512 F, BW, VL, DQ, VNNI and BF16"},
       {&cpu::avx512::table, cpu_features().avx512, "AVX-512 F, BW, VL, DQ and VNNI"},
       {&cpu::avxvnni::table, cpu_features().avxvnni, "AVX-VNNI, AVX2, FMA and F16C"},

@@ -8,7 +8,7 @@
 namespace nextoken {
 
 struct KernelTable {
-  const char* name; // "scalar", "avx2", "avxvnni", "avx512", "avx512bf16", "neon", "dotprod"
+  const char* name; // "scalar", "avx2", "avxvnni", "avx512", "avx512bf16", "amx", "neon", "dotprod"
 
   void (*matmul)(const MatmulArgs& args);
   /// Row `row` of a packed matrix as floats: embedding look-up. out [k]
@@ -85,6 +85,9 @@ extern const KernelTable table;
 }
 namespace avx512bf16 {
 extern const KernelTable changes; // what differs from avx512: name, matmul, round_bf16
+}
+namespace amx {
+extern const KernelTable changes; // what differs from avx512bf16: the same
 }
 namespace neon {
 extern const KernelTable table;
