@@ -165,7 +165,8 @@ class Session:
     def keys(self, layer: int) -> npt.NDArray[np.float32]:
         """The keys of a layer, rotated, as float32 (T, n_kv_heads, head_dim): a read-only copy.
 
-        Of models with attention to latents (DeepSeek, MiniCPM 3) what is cached instead: (T, 1, rank + rotated elements).
+        Of models with attention to latents (DeepSeek, MiniCPM 3) what is cached instead: (T, 1, rank + rotated
+        elements).
 
         Raises IndexError for a layer the model does not have.
         """

@@ -66,7 +66,9 @@ class NativeMachine:
 def isas_here() -> tuple[str, ...]:
     """The instruction sets that this processor runs, the plainest first; the others are tried where they run."""
     return tuple(
-        isa for isa in ("scalar", "avx2", "avxvnni", "avx512", "avx512bf16", "amx", "neon", "dotprod") if _runs(isa)
+        isa
+        for isa in ("scalar", "avx2", "avxvnni", "avx512", "avx512bf16", "amx", "neon", "dotprod")
+        if _runs(isa)
     )
 
 
