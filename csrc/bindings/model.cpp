@@ -183,8 +183,8 @@ struct Steps {
     }
   }
 
-  void run(PyModel& model, Logits logits, const py::object& cancel, const py::object& progress,
-           const OnLastRow& on_last, Profile* profile) {
+  void run(PyModel& model, Logits logits, const py::object& cancel, const py::object& progress, LastRows* last,
+           Profile* profile) {
     PythonPoll poll(cancel, &model.closing);
     PythonProgress report(progress);
     const Unlocked unlocked(model);
@@ -197,7 +197,7 @@ struct Steps {
             "two tokens of its stream");
       }
     }
-    run_pass(*model.model, steps, logits, &poll, std::ref(report), on_last, profile);
+    run_pass(*model.model, steps, logits, &poll, std::ref(report), last, profile);
     for (PyCache* cache : caches) cache->refresh();
   }
 };
@@ -231,6 +231,22 @@ py::list append(const std::shared_ptr<PyModel>& model, const std::vector<PyCache
   return results;
 }
 
+/// Each sequence's sampler chooses from its last row.
+struct Choosers : LastRows {
+  const std::vector<sampling::Sampler*>& samplers;
+  const std::vector<SequenceStep>& steps;
+  std::vector<sampling::Pick> picks;
+
+  Choosers(const std::vector<sampling::Sampler*>& samplers, const std::vector<SequenceStep>& steps)
+      : samplers(samplers), steps(steps), picks(samplers.size()) {}
+  int64_t position(size_t i) const { return steps[i].cache->length() + steps[i].n; }
+  void take(size_t i, const float* logits) override {
+    picks[i] = samplers[i]->choose(logits, samplers[i]->vocab_size(), position(i));
+  }
+  Thinning thinning(size_t i) override { return samplers[i]->thinning(); }
+  void take(size_t i, const ThinRow& row) override { picks[i] = samplers[i]->choose(row, position(i)); }
+};
+
 std::vector<sampling::Pick> predict(const std::shared_ptr<PyModel>& model, const std::vector<PyCache*>& caches,
                                     const py::list& ids, const std::vector<sampling::Sampler*>& samplers,
                                     const std::vector<int64_t>& versions, const py::object& cancel,
@@ -245,13 +261,14 @@ std::vector<sampling::Pick> predict(const std::shared_ptr<PyModel>& model, const
     }
   }
   const int64_t vocab_size = model->model->spec.vocab_size;
-  std::vector<sampling::Pick> picks(samplers.size());
-  const auto choose = [&](size_t i, const float* logits) {
-    const SequenceStep& step = steps.steps[i];
-    picks[i] = samplers[i]->choose(logits, vocab_size, step.cache->length() + step.n);
-  };
-  steps.run(*model, Logits::last, cancel, progress, std::cref(choose), profile);
-  return picks;
+  for (const sampling::Sampler* sampler : samplers) {
+    if (sampler->vocab_size() == vocab_size) continue;
+    throw std::invalid_argument("logits: expected " + std::to_string(sampler->vocab_size()) + " of them, got " +
+                                std::to_string(vocab_size));
+  }
+  Choosers choosers(samplers, steps.steps);
+  steps.run(*model, Logits::last, cancel, progress, &choosers, profile);
+  return std::move(choosers.picks);
 }
 
 } // namespace

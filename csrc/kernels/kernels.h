@@ -8,6 +8,7 @@
 #include "cache/cache.h"
 #include "kernels/hidden.h"
 #include "kernels/matrix.h"
+#include "kernels/thin.h"
 #include "kernels/types.h"
 
 namespace nextoken {
@@ -128,6 +129,11 @@ class Kernels {
   virtual void add_residual(const Batch& batch, Rows<float> y, const Norm& norm, Rows<float> x) = 0;
   /// x = cap * tanh(x / cap)
   virtual void soft_cap(const Batch& batch, float cap, Rows<float> x) = 0;
+
+  /// Waits as finish() does, and gives what is asked of each row of logits. Of devices: the processor reads its own.
+  virtual void thin(Rows<const float> logits, const std::vector<Thinning>& how, std::vector<ThinRow>& rows) {
+    (void)logits, (void)how, (void)rows;
+  }
 };
 
 } // namespace nextoken

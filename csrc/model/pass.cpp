@@ -80,8 +80,19 @@ struct Running {
   }
 };
 
+/// Rows of logits on a device, of the sequences from `begin` on that end in this batch.
+void give_thin_rows(const Running& pass, Rows<const float> logits, size_t begin, LastRows& last) {
+  const std::vector<size_t>& ending = pass.model.workspace.ending;
+  std::vector<Thinning> how;
+  std::vector<ThinRow> rows;
+  for (int64_t i = 0; i < logits.rows; ++i) how.push_back(last.thinning(ending[begin + (size_t)i]));
+  pass.kernels.thin(logits, how, rows);
+  pass.model.pool->for_each(logits.rows, nullptr,
+                            [&](int64_t i, int) { last.take(ending[begin + (size_t)i], rows[(size_t)i]); });
+}
+
 /// Logits of the last rows of the sequences that end in this batch.
-void give_last_rows(const Running& pass, const OnLastRow& on_last) {
+void give_last_rows(const Running& pass, LastRows* last) {
   Model& model = pass.model;
   const std::vector<SequenceStep>& steps = pass.steps;
   Workspace& w = model.workspace;
@@ -107,18 +118,23 @@ void give_last_rows(const Running& pass, const OnLastRow& on_last) {
     pass.lap(Op::rest);
     const Rows<float> computed = w.logits_rows(n);
     project_logits(model, pass.kernels, batch, w.x.slice((int64_t)begin, (int64_t)begin + n), w, computed);
+    if (model.device && last) {
+      give_thin_rows(pass, computed, begin, *last);
+      pass.lap(Op::sampling);
+      continue;
+    }
     pass.kernels.finish();
     const Rows<float> logits = w.on_processor(computed);
     model.pool->for_each(n, nullptr, [&](int64_t i, int) {
       const size_t sequence = ending[begin + (size_t)i];
-      if (on_last) {
-        on_last(sequence, logits[i]);
+      if (last) {
+        last->take(sequence, logits[i]);
       } else {
         require_finite(logits, i);
         std::memcpy(steps[sequence].logits, logits[i], (size_t)logits.cols * 4);
       }
     });
-    pass.lap(on_last ? Op::sampling : Op::rest);
+    pass.lap(last ? Op::sampling : Op::rest);
   }
 }
 
@@ -166,7 +182,7 @@ void require_room(int64_t length, int64_t n, int64_t n_ctx) {
 }
 
 void run_pass(Model& model, const std::vector<SequenceStep>& steps, Logits logits, Poll* poll, const Progress& progress,
-              const OnLastRow& on_last, Profile* profile) {
+              LastRows* last, Profile* profile) {
   const DefaultFloatEnvironment environment;
   if (model.closed) throw ClosedError("the model was closed");
   std::optional<Profile::Recording> recording;
@@ -196,7 +212,7 @@ void run_pass(Model& model, const std::vector<SequenceStep>& steps, Logits logit
     cursor.next(steps, batch, model.workspace.batch_sequences);
     forward(model, pass.kernels, batch, model.workspace);
     if (logits == Logits::none) pass.kernels.finish();
-    if (logits == Logits::last) give_last_rows(pass, on_last);
+    if (logits == Logits::last) give_last_rows(pass, last);
     if (logits == Logits::all) give_all_rows(pass);
     done += batch.size();
     if (progress) progress(done, total);

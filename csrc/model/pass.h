@@ -23,14 +23,21 @@ struct SequenceStep {
 void require_room(int64_t length, int64_t n, int64_t n_ctx);
 
 using Progress = std::function<void(int64_t done, int64_t total)>;
-/// Receives the last row of a sequence [V]; called on any thread, at most once a sequence.
-using OnLastRow = std::function<void(size_t sequence, const float* logits)>;
+/// Receives the last row of each sequence [V]; called on any thread, at most once a sequence.
+class LastRows {
+ public:
+  virtual ~LastRows() = default;
+  virtual void take(size_t sequence, const float* logits) = 0;
+  /// How much of a row that is on a device is wanted, and that.
+  virtual Thinning thinning(size_t sequence) = 0;
+  virtual void take(size_t sequence, const ThinRow& row) = 0;
+};
 
 /// Appends the tokens of every step to its cache. The caller has the model's turn. With Logits::last the last row goes
-/// to on_last where there is one, else to `logits`. On any exception every cache is as before.
+/// to `last` where there is one, else to `logits`. On any exception every cache is as before.
 /// A `profile` is told where the time went.
 /// Throws ContextLengthError, std::invalid_argument for bad ids, NumericalError, OutOfMemory, and what poll throws.
 void run_pass(Model& model, const std::vector<SequenceStep>& steps, Logits logits, Poll* poll, const Progress& progress,
-              const OnLastRow& on_last, Profile* profile = nullptr);
+              LastRows* last, Profile* profile = nullptr);
 
 } // namespace nextoken

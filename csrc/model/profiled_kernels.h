@@ -39,6 +39,9 @@ class ProfiledKernels : public Kernels {
   void add_gated(const Batch& batch, Rows<const float> score, Rows<float> part, Rows<float> y) override;
   void add_residual(const Batch& batch, Rows<float> y, const Norm& norm, Rows<float> x) override;
   void soft_cap(const Batch& batch, float cap, Rows<float> x) override;
+  void thin(Rows<const float> logits, const std::vector<Thinning>& how, std::vector<ThinRow>& rows) override {
+    inner_.thin(logits, how, rows);
+  }
 
  private:
   Op op_of(const Linear& w) const;

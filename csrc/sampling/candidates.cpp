@@ -12,6 +12,7 @@ namespace nextoken::sampling {
 namespace {
 
 constexpr float INF = std::numeric_limits<float>::infinity();
+constexpr float FIRST_DEPTH = 8; // of top_p, in units of the temperature
 constexpr float LOWEST = std::numeric_limits<float>::lowest();
 
 uint64_t bits_of(double x) {
@@ -32,21 +33,50 @@ uint64_t descending_key(float x) {
 
 void Candidates::reset(const float* x, int64_t n, float max, double temperature) {
   x_ = x;
+  thin_ = nullptr;
   n_ = n;
   max_ = max;
-  // The floor keeps -inf * (1 / temperature) from being 0 * inf.
-  inverse_temperature_ = std::max(float(1.0 / temperature), std::numeric_limits<float>::min());
+  inverse_temperature_ = inverse(temperature);
   listed_ = false;
   items_.clear();
 }
 
-Candidates::Item Candidates::item(int64_t i) const { return {int32_t(i), x_[i], exact_exp(double(z(x_[i])))}; }
+void Candidates::reset(const ThinRow& row, int64_t n, double temperature) {
+  reset(nullptr, n, row.max, temperature);
+  thin_ = &row;
+}
+
+// The floor keeps -inf * (1 / temperature) from being 0 * inf.
+float Candidates::inverse(double temperature) {
+  return std::max(float(1.0 / temperature), std::numeric_limits<float>::min());
+}
+float Candidates::span_of_top_p(float inverse_temperature) { return FIRST_DEPTH / inverse_temperature; }
+/// A little more than min_p() below looks at.
+float Candidates::span_of_min_p(double p, float inverse_temperature) {
+  return float((0.01 - exact_log(p) * 1.01) / double(inverse_temperature));
+}
+
+void Candidates::fetch_row() {
+  if (!thin_) return;
+  fetched_.resize(size_t(n_));
+  thin_->fetch(0, n_, fetched_.data());
+  x_ = fetched_.data();
+  thin_ = nullptr;
+}
+
+Candidates::Item Candidates::item(const Scored& c) const { return {c.id, c.x, exact_exp(double(z(c.x)))}; }
 
 void Candidates::list_at_least(float limit) {
   items_.clear();
   limit = std::max(limit, LOWEST);
-  for_each_at_least(x_, n_, limit, [&](int64_t i) { items_.push_back(item(i)); });
   listed_ = true;
+  if (thin_ && limit >= thin_->floor) {
+    for (const Scored& c : thin_->above)
+      if (c.x >= limit) items_.push_back(item(c));
+    return;
+  }
+  fetch_row();
+  for_each_at_least(x_, n_, limit, [&](int64_t i) { items_.push_back(item(i)); });
 }
 
 double Candidates::total() const {
@@ -60,11 +90,16 @@ double Candidates::row_total() {
   chunk_totals_.clear();
   double sum = 0;
   for (int64_t begin = 0; begin < n_; begin += CHUNK) {
-    float scaled[CHUNK];
-    const int64_t n = std::min(CHUNK, n_ - begin);
-    for (int64_t i = 0; i < n; ++i) scaled[i] = z(x_[begin + i]);
     float chunk_max, chunk_sum;
-    k_.max_sum_exp(scaled, n, &chunk_max, &chunk_sum);
+    if (thin_) {
+      chunk_max = thin_->chunk_max[size_t(begin / CHUNK)];
+      chunk_sum = thin_->chunk_sum[size_t(begin / CHUNK)];
+    } else {
+      float scaled[CHUNK];
+      const int64_t n = std::min(CHUNK, n_ - begin);
+      for (int64_t i = 0; i < n; ++i) scaled[i] = z(x_[begin + i]);
+      k_.max_sum_exp(scaled, n, &chunk_max, &chunk_sum);
+    }
     chunk_totals_.push_back(chunk_max == -INF ? 0.0 : chunk_sum * exact_exp(chunk_max));
     sum += chunk_totals_.back();
   }
@@ -72,9 +107,19 @@ double Candidates::row_total() {
 }
 
 void Candidates::top_k(int64_t count) {
+  items_.clear();
+  if (thin_ && int64_t(thin_->above.size()) >= count) {
+    kept_ = thin_->above;
+    std::nth_element(kept_.begin(), kept_.begin() + (count - 1), kept_.end(), before);
+    const Scored last = kept_[size_t(count - 1)];
+    for (const Scored& c : thin_->above)
+      if (!before(last, c)) items_.push_back(item(c));
+    listed_ = true;
+    return;
+  }
+  fetch_row();
   largest(x_, n_, count, kept_);
   const Scored worst = *std::max_element(kept_.begin(), kept_.end(), before);
-  items_.clear();
   for_each_at_least(x_, n_, worst.x, [&](int64_t i) {
     if (x_[i] > worst.x || i <= worst.id) items_.push_back(item(i));
   });
@@ -142,7 +187,7 @@ void Candidates::top_p(double p) {
   if (listed_) return keep_lowest(32, p * total(), [](const Item& c) { return descending_key(c.x); });
   // Few of a whole row are needed as a rule: list the likeliest, and more of them until they reach the target.
   const double target = p * row_total();
-  for (float depth = 8; depth < 256; depth *= 2) {
+  for (float depth = FIRST_DEPTH; depth < 256; depth *= 2) {
     list_at_least(max_ - depth / inverse_temperature_);
     if (total() >= target) return keep_lowest(32, target, [](const Item& c) { return descending_key(c.x); });
   }
@@ -189,9 +234,15 @@ int32_t Candidates::draw_from_row(double u) {
     next += chunk_totals_[size_t(c)];
   }
   items_.clear();
-  const int64_t end = std::min(n_, (chunk + 1) * CHUNK);
-  for (int64_t i = chunk * CHUNK; i < end; ++i)
-    if (x_[i] > -INF) items_.push_back(item(i));
+  const int64_t first = chunk * CHUNK, n = std::min(CHUNK, n_ - first);
+  const float* x = x_ + first;
+  if (thin_) {
+    fetched_.resize(size_t(n));
+    thin_->fetch(first, n, fetched_.data());
+    x = fetched_.data();
+  }
+  for (int64_t i = 0; i < n; ++i)
+    if (x[i] > -INF) items_.push_back(item(Scored{int32_t(first + i), x[i]}));
   listed_ = true;
   return draw(std::min(1.0, (target - below) / chunk_totals_[size_t(chunk)]));
 }

@@ -19,6 +19,14 @@ class Candidates {
   /// All of x [n] that is not -inf; `max` is the largest. x must outlive the last call below.
   void reset(const float* x, int64_t n, float max, double temperature);
 
+  /// The same of a row on a device: what it lists stands for it as far as that reaches, the rest is fetched.
+  void reset(const ThinRow& row, int64_t n, double temperature);
+
+  /// What the steps before draw() read first.
+  static float inverse(double temperature);
+  static float span_of_top_p(float inverse_temperature);
+  static float span_of_min_p(double p, float inverse_temperature);
+
   void top_k(int64_t count); ///< the `count` most likely, on ties the lowest ids; before any other filter
   void typical_p(
       double p); ///< the closest to the entropy whose probabilities reach p; Meister et al. 2022, arXiv:2202.00666
@@ -43,7 +51,9 @@ class Candidates {
   };
 
   float z(float x) const { return (x - max_) * inverse_temperature_; }
-  Item item(int64_t i) const;
+  Item item(int64_t i) const { return item(Scored{int32_t(i), x_[i]}); }
+  Item item(const Scored& c) const;
+  void fetch_row();
   void list_at_least(float limit);
   double total() const;
   double row_total();
@@ -53,6 +63,8 @@ class Candidates {
 
   const KernelTable& k_;
   const float* x_ = nullptr;
+  const ThinRow* thin_ = nullptr; // instead of x
+  std::vector<float> fetched_;
   int64_t n_ = 0;
   float max_ = 0, inverse_temperature_ = 1;
   bool listed_ = false;

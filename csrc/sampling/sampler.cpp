@@ -81,11 +81,53 @@ Pick Sampler::choose(const float* logits, int64_t n, int64_t position, const flo
   const int32_t likeliest = best(k_, x, n_decodable_);
   Pick pick{likeliest, std::numeric_limits<float>::quiet_NaN(), {}};
   if (s_.temperature >= GREEDY_BELOW) {
-    pick.id = draw(x, x[likeliest], position, trace);
+    candidates_.reset(x, n_decodable_, x[likeliest], s_.temperature);
+    pick.id = draw(position, trace);
   } else if (trace) {
     trace->add_choice("greedy", likeliest);
   }
   if (s_.want_logprob) report(raw ? raw : logits, pick);
+  return pick;
+}
+
+bool Sampler::takes_row_as_it_is() const { return !s_.only_allowed && s_.logit_bias.empty() && seen_.empty(); }
+
+Thinning Sampler::thinning() const {
+  const std::lock_guard<std::mutex> lock(*mutex_);
+  Thinning how;
+  how.n_decodable = int32_t(n_decodable_);
+  if (!takes_row_as_it_is() || s_.want_logprob) return how;
+  how.list = Thinning::List::nothing;
+  if (s_.temperature < GREEDY_BELOW) return how;
+  how.inverse_temperature = Candidates::inverse(s_.temperature);
+  if (s_.top_k > 0 && s_.top_k < n_decodable_) {
+    how.list = s_.top_k <= MOST_LISTED ? Thinning::List::count : Thinning::List::whole;
+    how.count = int32_t(std::min(s_.top_k, MOST_LISTED));
+  } else if (s_.typical_p < 1) {
+    how.list = Thinning::List::whole;
+  } else {
+    how.list = Thinning::List::span;
+    if (s_.top_p < 1) {
+      how.span = Candidates::span_of_top_p(how.inverse_temperature);
+    } else if (s_.min_p > 0) {
+      how.span = Candidates::span_of_min_p(s_.min_p, how.inverse_temperature);
+    }
+  }
+  return how;
+}
+
+Pick Sampler::choose(const ThinRow& row, int64_t position) {
+  // What is wrong with a row is told as ever, by who reads all of it.
+  if (thinning().list == Thinning::List::whole || !row.fine || row.best < 0) {
+    std::vector<float> logits(size_t(row.n));
+    row.fetch(0, row.n, logits.data());
+    return choose(logits.data(), row.n, position);
+  }
+  const std::lock_guard<std::mutex> lock(*mutex_);
+  Pick pick{row.best, std::numeric_limits<float>::quiet_NaN(), {}};
+  if (s_.temperature < GREEDY_BELOW) return pick;
+  candidates_.reset(row, n_decodable_, s_.temperature);
+  pick.id = draw(position, nullptr);
   return pick;
 }
 
@@ -95,7 +137,7 @@ const float* Sampler::adjust(const float* logits, Trace* trace) {
     if (trace) trace->add_logits(name, adjusted_.data(), vocab_size_);
   };
   const bool masks = trace && n_decodable_ < vocab_size_; // else the later stages just do not look there
-  if (!masks && !s_.only_allowed && s_.logit_bias.empty() && seen_.empty()) return logits;
+  if (!masks && takes_row_as_it_is()) return logits;
 
   adjusted_.assign(logits, logits + n_decodable_);
   adjusted_.resize(size_t(vocab_size_), -INF);
@@ -127,7 +169,8 @@ const float* Sampler::adjust(const float* logits, Trace* trace) {
   return adjusted_.data();
 }
 
-int32_t Sampler::draw(const float* x, float max, int64_t position, Trace* trace) {
+/// Of the candidates, which have their row.
+int32_t Sampler::draw(int64_t position, Trace* trace) {
   const auto note = [&](const char* name) {
     if (!trace) return;
     std::vector<double> after;
@@ -135,7 +178,6 @@ int32_t Sampler::draw(const float* x, float max, int64_t position, Trace* trace)
     after.resize(size_t(vocab_size_), -double(INF));
     trace->add(name, std::move(after));
   };
-  candidates_.reset(x, n_decodable_, max, s_.temperature);
   if (s_.temperature != 1) note("temperature");
   if (s_.top_k > 0 && s_.top_k < n_decodable_) {
     candidates_.top_k(s_.top_k);

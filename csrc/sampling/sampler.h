@@ -70,6 +70,10 @@ class Sampler {
   /// Throws NumericalError for NaN or +inf, and where no candidate is above -inf.
   Pick choose(const float* logits, int64_t n, int64_t position, const float* raw = nullptr, Trace* trace = nullptr);
 
+  /// How much of a row on a device is enough, and the same choice from that.
+  Thinning thinning() const;
+  Pick choose(const ThinRow& row, int64_t position);
+
   const SamplerSettings& settings() const { return s_; }
   int64_t vocab_size() const { return vocab_size_; }
 
@@ -78,7 +82,8 @@ class Sampler {
   bool penalises_answer() const { return s_.presence_penalty != 0 || s_.frequency_penalty != 0; }
   void record(const int32_t* ids, int64_t n, int64_t in_answer);
   const float* adjust(const float* logits, Trace* trace);
-  int32_t draw(const float* x, float max, int64_t position, Trace* trace);
+  bool takes_row_as_it_is() const;
+  int32_t draw(int64_t position, Trace* trace);
   void report(const float* raw, Pick& pick) const;
 
   std::unique_ptr<std::mutex> mutex_ = std::make_unique<std::mutex>(); // one call at a time; so that it can move

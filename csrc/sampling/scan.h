@@ -4,11 +4,12 @@
 #include <vector>
 
 #include "kernels/table.h"
+#include "kernels/thin.h"
 
 namespace nextoken::sampling {
 
 /// Logits a kernel sees at a time: a row's float sums are short, and a second look at a chunk finds it in cache.
-constexpr int64_t CHUNK = 4096;
+constexpr int64_t CHUNK = LOGIT_CHUNK;
 
 /// Calls f(i) for each i with x[i] >= limit, ascending. `f` may raise the limit on the way.
 template <class F>
@@ -35,10 +36,7 @@ int32_t best(const KernelTable& k, const float* x, int64_t n);
 /// log(sum(exp(x))), from float sums of CHUNK terms merged in double, in order. x holds no NaN or +inf, not all -inf.
 double log_sum_exp(const KernelTable& k, const float* x, int64_t n);
 
-struct Scored {
-  int32_t id;
-  float x;
-};
+using Scored = ScoredId;
 
 /// `kept` becomes the `count` largest of x in no particular order, fewer if the others are -inf. On ties the lowest
 /// ids. One pass, memory of 2 `count`, time linear in n whatever the order of x.

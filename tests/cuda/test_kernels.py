@@ -168,6 +168,50 @@ def test_softmax_and_argmax_give_the_bits_of_the_cpu(card: Card, n: int) -> None
     assert card.argmax(x) == [int(np.argmax(row)) for row in x]
 
 
+@pytest.mark.parametrize("n", [1, 100, 4095, 4097, 20_000])
+@pytest.mark.parametrize("spread", [0.01, 3.0, 1e30])
+def test_thinned_logits_list_what_a_sampler_needs(card: Card, n: int, spread: float) -> None:
+    rng = np.random.default_rng(n)
+    x = (rng.standard_normal((3, n)) * spread).astype(np.float32)
+    x[1] = np.round(x[1])  # ties
+    x[2, rng.random(n) < 0.5] = -np.inf
+    x[2, 0] = 0.0
+    count, decodable, inverse = min(40, n), max(1, n - 7), np.float32(1.7)
+    span = np.float32(2.5 * spread)
+    make = card.module.Thinning
+    hows = (make("count", decodable, count), make("span", decodable, 0, span, inverse), make("nothing", n))
+    for how, of in zip(hows, ("count", "span", "nothing"), strict=True):
+        for row, found in zip(x, card.thin(x, [how] * 3), strict=True):
+            seen = row if of == "nothing" else row[:decodable]
+            assert found["fine"]
+            assert found["best"] == int(np.argmax(seen))
+            assert found["max"] == seen.max()
+            equal(found["fetched"], row)
+            ids = [i for i, _ in found["above"]]
+            assert ids == sorted(ids)
+            assert all(row[i] == value for i, value in found["above"])
+            if of == "count" and ids:
+                likeliest = np.argsort(-seen, kind="stable")[:count]
+                assert set(likeliest[seen[likeliest] > -np.inf]) <= set(ids)
+            if of == "span":
+                near = np.flatnonzero((seen >= seen.max() - span) & (seen > -np.inf))
+                assert ids == (list(near) if len(near) <= 1024 else [])
+                assert found["floor"] == (seen.max() - span if len(near) <= 1024 else np.inf)
+                scaled = (seen - seen.max()) * inverse
+                for chunk, (largest, total) in enumerate(found["sums"][: -(-decodable // 4096)]):
+                    z = scaled[chunk * 4096 : (chunk + 1) * 4096]
+                    if z.max() > -np.inf:
+                        assert (largest, total) == native.max_sum_exp(z)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_thinned_row_that_is_not_finite_says_so(card: Card, bad: float) -> None:
+    x = np.zeros((2, 9000), np.float32)
+    x[1, 8999] = bad
+    how = card.module.Thinning("nothing", 100)
+    assert [row["fine"] for row in card.thin(x, [how] * 2)] == [True, False]
+
+
 @pytest.mark.parametrize(
     ("row", "place"),
     [([np.nan], -1), ([np.nan, -np.inf], 1), ([1.0, 2.0, 2.0, np.nan], 1), ([-0.0, 0.0], 0)],

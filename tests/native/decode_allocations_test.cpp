@@ -132,14 +132,23 @@ std::unique_ptr<Model> make_model(const char* path, int n_threads) {
                     [](int64_t, int64_t) {});
 }
 
+/// Overwrites the token to append next.
+struct Chooser : LastRows {
+  sampling::Sampler& sampler;
+  int32_t& id;
+  Chooser(sampling::Sampler& sampler, int32_t& id) : sampler(sampler), id(id) {}
+  void take(size_t, const float* logits) override { id = sampler.choose(logits, VOCAB, 0).id; }
+  Thinning thinning(size_t) override { return sampler.thinning(); }
+  void take(size_t, const ThinRow& row) override { id = sampler.choose(row, 0).id; }
+};
+
 /// Decodes past two segments of attention; returns the number of steps that allocated without need.
 int decode(Model& model, sampling::SamplerSettings settings, const char* name) {
   sampling::Sampler sampler(kernel_table(), std::move(settings), VOCAB, VOCAB);
   Cache cache({LAYERS, KV_HEADS, HEAD_DIM, KvType::f16}, 1024);
   std::vector<int32_t> ids = {1, 2, 3, 4, 5};
   std::vector<SequenceStep> steps = {{&cache, ids.data(), (int64_t)ids.size()}};
-  const auto choose = [&](size_t, const float* logits) { ids[0] = sampler.choose(logits, VOCAB, 0).id; };
-  const OnLastRow on_last = std::cref(choose);
+  Chooser chooser(sampler, ids[0]);
   int faults = 0;
   for (int i = 0; i < 600; ++i) {
     const bool new_block = cache.length() % KV_BLOCK == 0;
@@ -147,7 +156,7 @@ int decode(Model& model, sampling::SamplerSettings settings, const char* name) {
     counting = true;
     {
       const PassQueue::Turn turn(model.queue, nullptr);
-      run_pass(model, steps, Logits::last, nullptr, nullptr, on_last);
+      run_pass(model, steps, Logits::last, nullptr, nullptr, &chooser);
     }
     counting = false;
     steps[0].n = 1;

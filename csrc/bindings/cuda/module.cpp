@@ -67,7 +67,13 @@ int peek(const py::capsule& device) {
   return *(volatile int*)buffer.data();
 }
 
+std::pair<int64_t, int64_t> downloads(const py::capsule& device) {
+  const Card& card = card_of(device);
+  return {card.n_downloads(), card.downloaded_bytes()};
+}
+
 void bind_devices(py::module_& m) {
+  m.def("downloads", downloads, py::arg("device"), "(copies to the processor so far, their bytes)");
   m.def("peek", peek, py::arg("device"), "Ends the process.");
   m.def("race", race, py::arg("device"), "A kernel that races: its answer depends on the order of threads.");
   m.def("open", open, py::arg("total_bytes"), py::arg("backwards") = false,

@@ -10,6 +10,7 @@
 
 #include "base/errors.h"
 #include "bindings/cuda/module.h"
+#include "kernels/cuda/cuda_kernels.h"
 #include "kernels/hidden.h"
 
 namespace py = pybind11;
@@ -199,6 +200,38 @@ std::vector<int64_t> argmax_arrays(const py::capsule& device, const Floats& x) {
   return places;
 }
 
+/// {"fine", "best", "max", "above": [(id, logit)], "floor", "sums": [(largest, sum) of each chunk], "fetched"} a row
+py::list thin_arrays(const py::capsule& device, const Floats& x, const std::vector<Thinning>& how) {
+  Card& card = card_of(device);
+  require(x.ndim() == 2 && x.shape(1) > 0 && x.shape(0) == (py::ssize_t)how.size(), "x must be (T, N), how T of them");
+  const Buffer in = on_card(card, x);
+  CudaKernels kernels(card);
+  std::vector<ThinRow> rows;
+  kernels.thin({in.as<float>(), x.shape(0), x.shape(1), x.shape(1)}, how, rows);
+  py::list found;
+  for (const ThinRow& row : rows) {
+    py::list above, sums;
+    for (const ScoredId& c : row.above) above.append(py::make_tuple(c.id, c.x));
+    for (size_t c = 0; c < row.chunk_max.size(); ++c) sums.append(py::make_tuple(row.chunk_max[c], row.chunk_sum[c]));
+    Floats fetched((py::ssize_t)row.n);
+    row.fetch(0, row.n, fetched.mutable_data());
+    py::dict d;
+    d["fine"] = row.fine, d["best"] = row.best, d["max"] = row.max, d["above"] = above, d["floor"] = row.floor;
+    d["sums"] = sums, d["fetched"] = fetched;
+    found.append(d);
+  }
+  return found;
+}
+
+Thinning thinning(const std::string& list, int32_t n_decodable, int32_t count, float span, float inverse_temperature) {
+  using List = Thinning::List;
+  require(list == "nothing" || list == "count" || list == "span", "no such list");
+  return {list == "nothing" ? List::nothing
+          : list == "count" ? List::count
+                            : List::span,
+          span, inverse_temperature, count, n_decodable};
+}
+
 /// What so many copies within the card's memory take.
 double copy_seconds(const py::capsule& device, int64_t bytes, int times) {
   Card& card = card_of(device);
@@ -218,6 +251,11 @@ double copy_seconds(const py::capsule& device, int64_t bytes, int times) {
 } // namespace
 
 void bind_ops(py::module_& m) {
+  py::class_<Thinning>(m, "Thinning")
+      .def(py::init(&thinning), py::arg("list"), py::arg("n_decodable"), py::arg("count") = 0, py::arg("span") = 0.0f,
+           py::arg("inverse_temperature") = 1.0f);
+  m.def("thin", thin_arrays, py::arg("device"), py::arg("x"), py::arg("how"),
+        "Rows of logits as a sampler asks for them.");
   m.def("matmul", matmul_arrays, py::arg("device"), py::arg("type"), py::arg("panels"), py::arg("n_rows"), py::arg("k"),
         py::arg("x"), "x (T, K) times packed weights (N, K) transposed; ArithmeticError as the CPU's.");
   m.def("rows", rows_arrays, py::arg("device"), py::arg("type"), py::arg("panels"), py::arg("n_rows"), py::arg("k"),

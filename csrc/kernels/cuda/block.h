@@ -29,6 +29,17 @@ struct alignas(16) Words {
 };
 NEXTOKEN_HD Words load_words(const void* p) { return *(const Words*)p; }
 
+/// *p += n for all threads of all blocks at once; what was there before.
+NEXTOKEN_HD int add_to(int32_t* p, int32_t n) {
+#if defined(__CUDA_ARCH__)
+  return atomicAdd(p, n);
+#else
+  const int32_t before = *p;
+  *p += n;
+  return before;
+#endif
+}
+
 #if defined(__CUDACC__)
 
 /// One thread's view of its block on a card.

@@ -13,7 +13,7 @@ void CudaKernels::finish() {
   int failed = 0;
   card_.download(&failed, failed_.data(), 4);
   card_.check();
-  if (failed) throw NumericalError("the model's activations are no longer finite numbers");
+  if (failed) throw NumericalError(NOT_FINITE);
 }
 
 const float* CudaKernels::weights(const float* values, int64_t n) {

@@ -10,6 +10,8 @@
 
 namespace nextoken::cuda {
 
+constexpr const char* NOT_FINITE = "the model's activations are no longer finite numbers";
+
 class CudaKernels : public Kernels {
  public:
   explicit CudaKernels(Card& card);
@@ -36,6 +38,7 @@ class CudaKernels : public Kernels {
   void activation(const Batch& batch, Gate gate, Rows<const float> up, const Linear& next, Hidden& f) override;
   void add_residual(const Batch& batch, Rows<float> y, const Norm& norm, Rows<float> x) override;
   void soft_cap(const Batch& batch, float cap, Rows<float> x) override;
+  void thin(Rows<const float> logits, const std::vector<Thinning>& how, std::vector<ThinRow>& rows) override;
 
   void head_matmul(const Batch& batch, Rows<const float> x, const std::vector<Matrix>& heads, Hidden& room,
                    Rows<float> y) override;
@@ -86,6 +89,9 @@ class CudaKernels : public Kernels {
   std::vector<float> shares_;         // of each row's experts
   std::vector<int64_t> expert_begin_; // of each expert's rows in the room
   Told told_expert_places_, told_expert_rows_, told_expert_weights_;
+  Buffer thin_;
+  std::vector<Words> thinned_;
+  Told told_thinning_;
   Told told_ids_, told_positions_, told_places_, told_blocks_, told_tiles_;
 };
 

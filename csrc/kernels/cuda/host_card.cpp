@@ -63,7 +63,11 @@ void Card::copy(void* to, const void* from, int64_t bytes) {
   std::memcpy(to, from, (size_t)bytes);
 }
 void Card::upload(void* to, const void* from, int64_t bytes) { copy(to, from, bytes); }
-void Card::download(void* to, const void* from, int64_t bytes) { copy(to, from, bytes); }
+void Card::download(void* to, const void* from, int64_t bytes) {
+  ++n_downloads_;
+  downloaded_bytes_ += bytes;
+  copy(to, from, bytes);
+}
 
 bool Card::multiplies(WeightType type) const { return cuda::multiplies(type); }
 std::unique_ptr<Kernels> Card::make_kernels() { return std::make_unique<CudaKernels>(*this); }

@@ -1,6 +1,7 @@
 // A card that is none: its memory is the processor's, closed to everybody but kernels and copies, and its kernels are
 // walked through by one thread. What would read a card's memory by mistake is stopped by the system.
 #pragma once
+#include <atomic>
 #include <map>
 #include <mutex>
 #include <string>
@@ -27,6 +28,10 @@ class Card : public Device {
   bool multiplies(WeightType type) const override;
   std::unique_ptr<Kernels> make_kernels() override;
 
+  /// Copies back to the processor so far, and their bytes.
+  int64_t n_downloads() const { return n_downloads_; }
+  int64_t downloaded_bytes() const { return downloaded_bytes_; }
+
   /// Throws if something failed on the way here; nothing does.
   void check() {}
 
@@ -52,6 +57,7 @@ class Card : public Device {
   mutable std::mutex mutex_; // of the members below: caches are freed by any thread
   int64_t highest_ = 0;      // bytes that were ever in use
   int open_ = 0;
+  std::atomic<int64_t> n_downloads_{0}, downloaded_bytes_{0};
   std::map<int64_t, int64_t> taken_; // sizes by place
 };
 

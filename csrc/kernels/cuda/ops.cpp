@@ -100,4 +100,11 @@ void argmax(Card& card, const ArgmaxKernel::Args& args, int64_t rows) {
   launch<ArgmaxKernel>(card, {rows}, args, ArgmaxKernel::shared_bytes(args));
 }
 
+void thin(Card& card, const ThinArgs& args, int64_t rows) {
+  const Grid grid{rows, args.n_chunks};
+  launch<ThinLargestKernel>(card, grid, args, ThinLargestKernel::SHARED_BYTES);
+  launch<ThinSumsKernel>(card, grid, args, ThinSumsKernel::SHARED_BYTES);
+  launch<ThinListKernel>(card, grid, args, ThinListKernel::SHARED_BYTES);
+}
+
 } // namespace nextoken::cuda

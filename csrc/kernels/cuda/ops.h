@@ -6,6 +6,7 @@
 #include "kernels/cuda/experts.h"
 #include "kernels/cuda/matmul.h"
 #include "kernels/cuda/norm.h"
+#include "kernels/cuda/thin.h"
 
 namespace nextoken::cuda {
 
@@ -27,5 +28,6 @@ void combine(Card& card, const CombineKernel::Args& args, int64_t rows);
 void add_gated(Card& card, const AddGatedKernel::Args& args, int64_t rows);
 void softmax(Card& card, const SoftmaxKernel::Args& args, int64_t rows);
 void argmax(Card& card, const ArgmaxKernel::Args& args, int64_t rows);
+void thin(Card& card, const ThinArgs& args, int64_t rows);
 
 } // namespace nextoken::cuda
