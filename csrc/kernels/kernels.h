@@ -80,6 +80,7 @@ class Kernels {
   virtual ~Kernels() = default;
   virtual const char* isa() const = 0;
   /// Waits for what was called before, and throws what happened to it. Calls that compute at once throw themselves.
+  /// What was called may not have begun before: a device's memory is copied and freed after this alone.
   virtual void finish() {}
 
   /// x [T, D] = table[token id] * scale

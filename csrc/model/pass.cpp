@@ -107,12 +107,16 @@ void give_last_rows(const Running& pass, LastRows* last) {
     float* const to = w.x[(int64_t)ending.size()];
     const float* const from = w.x[piece.row_begin + piece.n_tokens - 1];
     if (model.device) {
-      if (to != from) model.device->copy(to, from, w.x.cols * 4);
+      if (to != from) {
+        pass.kernels.finish(); // copies do not wait for what the kernels keep back
+        model.device->copy(to, from, w.x.cols * 4);
+      }
     } else {
       std::memmove(to, from, (size_t)w.x.cols * 4);
     }
     ending.push_back(w.batch_sequences[p]);
   }
+  if (ending.empty()) pass.kernels.finish();
   for (size_t begin = 0; begin < ending.size(); begin += LOGIT_ROWS_AT_ONCE) {
     const int64_t n = std::min<int64_t>(LOGIT_ROWS_AT_ONCE, (int64_t)(ending.size() - begin));
     pass.lap(Op::rest);
@@ -154,7 +158,9 @@ void give_all_rows(const Running& pass) {
       const int64_t n = std::min(rows_at_once, piece.n_tokens - t), row = piece.row_begin + t;
       const Rows<float> some = logits.slice(t, t + n), computed = model.device ? w.logits_rows(n) : some;
       project_logits(model, pass.kernels, batch, w.x.slice(row, row + n), w, computed);
-      if (model.device) model.device->download(some.data, computed.data, n * vocab_size * 4);
+      if (!model.device) continue;
+      pass.kernels.finish();
+      model.device->download(some.data, computed.data, n * vocab_size * 4);
     }
     pass.kernels.finish();
     model.pool->for_each(piece.n_tokens, nullptr, [&](int64_t i, int) { require_finite(logits, i); });

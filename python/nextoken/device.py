@@ -63,7 +63,10 @@ def card_info() -> CardInfo:
 def open_card() -> Any:
     """The card as Model.load takes it. Raises DeviceUnavailableError if there is none."""
     card_info()
-    return extension().open(INDEX)
+    module = extension()
+    card = module.open(INDEX)
+    module.listen(card, log.warning)
+    return card
 
 
 def fit(weight_bytes: int, kv_bytes: int, kv_bytes_per_token: int) -> dict[str, Any]:

@@ -27,6 +27,17 @@ void translate(std::exception_ptr p) {
   }
 }
 
+/// Kept for ever, as the card is.
+void listen(const py::capsule& device, py::function log) {
+  Card& card = card_of(device);
+  if (card.listener) return;
+  auto* const kept = new py::function(std::move(log));
+  card.listener = [kept](const std::string& text) {
+    const py::gil_scoped_acquire acquired;
+    (*kept)(text);
+  };
+}
+
 py::capsule capsule_of(Card& card) { return py::capsule(static_cast<Device*>(&card), DEVICE_CAPSULE); }
 
 #if defined(NEXTOKEN_CUDA_HOST)
@@ -72,7 +83,19 @@ std::pair<int64_t, int64_t> downloads(const py::capsule& device) {
   return {card.n_downloads(), card.downloaded_bytes()};
 }
 
+py::dict graphs(const py::capsule& device) {
+  const Card::Graphs& found = card_of(device).graphs;
+  py::dict d;
+  d["made"] = found.made.load(), d["updates"] = found.updates.load(), d["launches"] = found.launches.load();
+  return d;
+}
+
 void bind_devices(py::module_& m) {
+  m.def("listen", listen, py::arg("device"), py::arg("log"), "log(text) hears what happens there.");
+  m.def("graphs", graphs, py::arg("device"), "{made, updates, launches} of graphs so far.");
+  m.def(
+      "refuse_graphs", [](const py::capsule& device) { card_of(device).graphs.takes_graphs = false; },
+      py::arg("device"), "As a driver would that can not make any.");
   m.def("downloads", downloads, py::arg("device"), "(copies to the processor so far, their bytes)");
   m.def("peek", peek, py::arg("device"), "Ends the process.");
   m.def("race", race, py::arg("device"), "A kernel that races: its answer depends on the order of threads.");
@@ -115,6 +138,7 @@ py::dict info(int index) {
 }
 
 void bind_devices(py::module_& m) {
+  m.def("listen", listen, py::arg("device"), py::arg("log"), "log(text) hears what happens there.");
   m.def("count", count, "How many cards there are. RuntimeError without a driver, or with one that is too old.");
   m.def("info", info, py::arg("index"), "Name, compute capability, total and free bytes of a card.");
   m.def(

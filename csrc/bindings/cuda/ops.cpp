@@ -72,6 +72,7 @@ ActivationForm form_of(WeightType type) {
 Floats matmul_arrays(const py::capsule& device, int type_number, const Bytes& panels, int64_t n_rows, int64_t k,
                      const Floats& x) {
   Card& card = card_of(device);
+  Queue queue(card);
   const auto type = (WeightType)type_number;
   const int64_t n_panels = divide_up(n_rows, PANEL_ROWS);
   require(multiplies(type), "no such weight type");
@@ -82,7 +83,7 @@ Floats matmul_arrays(const py::capsule& device, int type_number, const Bytes& pa
   const Buffer weights = on_card(card, panels), in = on_card(card, x);
   Activated h(card, rows, k, form_of(type));
   Buffer out(&card, rows * n_rows * 4, "a product");
-  convert(card, {ConvertKernel::Of::rows, Gate::silu, in.as<float>(), nullptr, k, h.forms, nullptr}, rows);
+  convert(queue, {ConvertKernel::Of::rows, Gate::silu, in.as<float>(), nullptr, k, h.forms, nullptr}, rows);
   h.check(card);
   MatmulArgs args{};
   args.parts[0] = {weights.data(), (int64_t)panels.size() / n_panels, n_rows, 0, 0};
@@ -92,7 +93,7 @@ Floats matmul_arrays(const py::capsule& device, int type_number, const Bytes& pa
   args.in = h.hidden.form(form_of(type));
   args.out = out.as<float>();
   args.out_stride = n_rows;
-  matmul(card, type, args, n_panels);
+  matmul(queue, type, args, n_panels);
   return to_array(card, out.as<float>(), {(py::ssize_t)rows, (py::ssize_t)n_rows});
 }
 
@@ -100,13 +101,14 @@ Floats matmul_arrays(const py::capsule& device, int type_number, const Bytes& pa
 Floats rows_arrays(const py::capsule& device, int type_number, const Bytes& panels, int64_t n_rows, int64_t k,
                    const Ids& ids) {
   Card& card = card_of(device);
+  Queue queue(card);
   const int64_t n_panels = divide_up(n_rows, PANEL_ROWS), n = ids.size();
   require(multiplies((WeightType)type_number), "no such weight type");
   require(n_panels > 0 && panels.size() % n_panels == 0, "panels must be those of N rows");
   for (int64_t i = 0; i < n; ++i) require(ids.data()[i] >= 0 && ids.data()[i] < n_rows, "no such row");
   const Buffer weights = on_card(card, panels), places = on_card(card, ids);
   Buffer out(&card, n * k * 4, "rows");
-  embed(card, (WeightType)type_number,
+  embed(queue, (WeightType)type_number,
         {weights.data(), (int64_t)panels.size() / n_panels, k, places.as<int64_t>(), false, 1.0f, out.as<float>(), k},
         n);
   return to_array(card, out.as<float>(), {(py::ssize_t)n, (py::ssize_t)k});
@@ -115,6 +117,7 @@ Floats rows_arrays(const py::capsule& device, int type_number, const Bytes& pane
 Floats norm_arrays(const py::capsule& device, bool layer, const Floats& x, const std::optional<Floats>& weight,
                    const std::optional<Floats>& bias, float eps) {
   Card& card = card_of(device);
+  Queue queue(card);
   require(x.ndim() == 2 && x.shape(1) > 0, "x must be (T, N)");
   const int64_t rows = x.shape(0), n = x.shape(1);
   require(!weight || weight->size() == n, "weight must be (N,)");
@@ -132,7 +135,7 @@ Floats norm_arrays(const py::capsule& device, bool layer, const Floats& x, const
   args.bias = b.as<float>();
   args.y = out.as<float>();
   args.failed = failed.as<int>();
-  norm(card, args, rows);
+  norm(queue, args, rows);
   int is_failed = 0;
   card.download(&is_failed, failed.data(), 4);
   if (is_failed) throw NumericalError("the mean is no finite number");
@@ -142,13 +145,14 @@ Floats norm_arrays(const py::capsule& device, bool layer, const Floats& x, const
 /// gate(a), or gate(a) * b
 Floats gate_arrays(const py::capsule& device, int gate, const Floats& a, const std::optional<Floats>& b) {
   Card& card = card_of(device);
+  Queue queue(card);
   require(a.ndim() == 2 && a.shape(1) > 0 && gate >= 0 && gate <= (int)Gate::relu_squared, "a must be (T, N)");
   require(!b || b->size() == a.size(), "b must be as a");
   const int64_t rows = a.shape(0), n = a.shape(1);
   const Buffer left = on_card(card, a), right = b ? on_card(card, *b) : Buffer();
   Activated h(card, rows, n, ActivationForm::f32);
   h.forms.max_k = n; // rows one behind the other
-  convert(card,
+  convert(queue,
           {b ? ConvertKernel::Of::gated : ConvertKernel::Of::gate, (Gate)gate, left.as<float>(), right.as<float>(), n,
            h.forms, nullptr},
           rows);
@@ -159,11 +163,12 @@ Floats gate_arrays(const py::capsule& device, int gate, const Floats& a, const s
 Floats rope_arrays(const py::capsule& device, bool adjacent, const Floats& cos, const Floats& sin, int64_t head_dim,
                    const Floats& x) {
   Card& card = card_of(device);
+  Queue queue(card);
   require(x.ndim() == 2 && head_dim > 0 && x.shape(1) % head_dim == 0, "x must be (T, heads * head_dim)");
   require(cos.ndim() == 2 && cos.shape(0) == x.shape(0) && cos.size() == sin.size() && 2 * cos.shape(1) <= head_dim,
           "cos and sin must be (T, n_rot / 2)");
   const Buffer c = on_card(card, cos), s = on_card(card, sin), y = on_card(card, x);
-  rope(card,
+  rope(queue,
        {adjacent ? RopePairs::adjacent : RopePairs::halves, c.as<float>(), s.as<float>(), cos.shape(1), cos.shape(1),
         x.shape(1) / head_dim, head_dim, y.as<float>(), x.shape(1)},
        cos.shape(1) == 0 ? 0 : x.shape(0));
@@ -173,27 +178,30 @@ Floats rope_arrays(const py::capsule& device, bool adjacent, const Floats& cos, 
 /// x op number for "multiply", "clamp" and "soft_cap"
 Floats elementwise_arrays(const py::capsule& device, const std::string& op, const Floats& x, float number) {
   Card& card = card_of(device);
+  Queue queue(card);
   using Op = ElementwiseKernel::Op;
   require(op == "multiply" || op == "clamp" || op == "soft_cap", "no such operation");
   const Op chosen = op == "multiply" ? Op::multiply : op == "clamp" ? Op::clamp : Op::soft_cap;
   const Buffer y = on_card(card, x);
-  elementwise(card, {chosen, y.as<float>(), (int64_t)x.size(), (int64_t)x.size(), nullptr, 0, number}, 1);
+  elementwise(queue, {chosen, y.as<float>(), (int64_t)x.size(), (int64_t)x.size(), nullptr, 0, number}, 1);
   return to_array(card, y.as<float>(), {x.size()});
 }
 
 Floats softmax_arrays(const py::capsule& device, const Floats& x) {
   Card& card = card_of(device);
+  Queue queue(card);
   require(x.ndim() == 2 && x.shape(1) > 0, "x must be (T, N)");
   const Buffer y = on_card(card, x);
-  softmax(card, {y.as<float>(), y.as<float>(), x.shape(1)}, x.shape(0));
+  softmax(queue, {y.as<float>(), y.as<float>(), x.shape(1)}, x.shape(0));
   return to_array(card, y.as<float>(), {x.shape(0), x.shape(1)});
 }
 
 std::vector<int64_t> argmax_arrays(const py::capsule& device, const Floats& x) {
   Card& card = card_of(device);
+  Queue queue(card);
   require(x.ndim() == 2, "x must be (T, N)");
   const Buffer in = on_card(card, x), best(&card, x.shape(0) * 8, "places");
-  argmax(card, {in.as<float>(), x.shape(1), x.shape(1), best.as<int64_t>()}, x.shape(0));
+  argmax(queue, {in.as<float>(), x.shape(1), x.shape(1), best.as<int64_t>()}, x.shape(0));
   std::vector<int64_t> places((size_t)x.shape(0));
   card.download(places.data(), best.data(), x.shape(0) * 8);
   card.check();

@@ -39,7 +39,7 @@ void CudaKernels::rope_angles(const Batch& batch, const std::vector<double>& inv
 
 void CudaKernels::rope(const Batch&, RopePairs pairs, const RopeAngles& angles, int64_t head_dim, Rows<float> heads) {
   if (angles.cos.cols == 0) return;
-  cuda::rope(card_,
+  cuda::rope(queue_,
              {pairs, angles.cos.data, angles.sin.data, angles.cos.stride, angles.cos.cols, heads.cols / head_dim,
               head_dim, heads.data, heads.stride},
              heads.rows);
@@ -48,7 +48,7 @@ void CudaKernels::rope(const Batch&, RopePairs pairs, const RopeAngles& angles, 
 void CudaKernels::store(const Batch& batch, int64_t layer, Rows<const float> k, Rows<const float> v) {
   if (batch.pieces.empty()) return;
   const KvShape& shape = batch.pieces[0].cache->shape();
-  kv_write(card_, {layout_of(shape, layer), told_places_.as<RowPlace>(), k.data, v.data, k.stride, v.stride}, k.rows,
+  kv_write(queue_, {layout_of(shape, layer), told_places_.as<RowPlace>(), k.data, v.data, k.stride, v.stride}, k.rows,
            shape.n_kv_heads);
 }
 
@@ -71,19 +71,22 @@ void CudaKernels::attention(const Batch& batch, int64_t layer, const AttentionSp
     size_t end = begin;
     while (end < tiles_.size() && tiles_[end].row + tiles_[end].n_tokens - first_row <= rows_at_once) ++end;
     const int64_t rows = tiles_[end - 1].row + tiles_[end - 1].n_tokens - first_row, results = rows * row_results;
-    if (partials_.size() < rows * row_bytes) partials_ = Buffer(&card_, rows * row_bytes, "attention partials");
+    if (partials_.size() < rows * row_bytes) {
+      queue_.flush(); // to what is freed here
+      partials_ = Buffer(&card_, rows * row_bytes, "attention partials");
+    }
     float* const out = partials_.as<float>();
     float* const most = out + results * cache.width;
     const Partials partials{most, most + results, out, n_segments, first_row};
-    cuda::attention(card_,
+    cuda::attention(queue_,
                     {cache, told_blocks_.as<uint8_t*>(), told_tiles_.as<AttentionTile>() + begin, q.data, q.stride,
                      spec.n_heads, group, spec.window, spec.scale, spec.soft_cap,
                      spec.slopes ? weights(spec.slopes, spec.n_heads) : nullptr, partials},
                     (int64_t)(end - begin), spec.n_kv_heads);
-    merge(card_, {partials, spec.n_heads, spec.head_dim, cache.width, to.x + first_row * to.max_k, to.max_k}, rows);
+    merge(queue_, {partials, spec.n_heads, spec.head_dim, cache.width, to.x + first_row * to.max_k, to.max_k}, rows);
     begin = end;
   }
-  convert(card_, {ConvertKernel::Of::rows, Gate::silu, to.x, nullptr, to.max_k, to, nullptr}, q.rows);
+  convert(queue_, {ConvertKernel::Of::rows, Gate::silu, to.x, nullptr, to.max_k, to, nullptr}, q.rows);
 }
 
 } // namespace nextoken::cuda

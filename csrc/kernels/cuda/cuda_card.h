@@ -3,9 +3,11 @@
 #include <cuda_runtime_api.h>
 
 #include <atomic>
+#include <functional>
 #include <string>
+#include <vector>
 
-#include "kernels/cuda/block.h"
+#include "kernels/cuda/launch.h"
 #include "kernels/device.h"
 
 namespace nextoken::cuda {
@@ -42,14 +44,29 @@ class Card : public Device {
   void launch(Grid grid, int threads, int64_t shared_bytes, const typename Kernel::Args& args) {
     if (grid.x * grid.y * grid.z == 0 || !ready()) return;
     const dim3 blocks((unsigned)grid.x, (unsigned)grid.y, (unsigned)grid.z);
-    if (shared_bytes > 48 * 1024)
-      note(cudaFuncSetAttribute(run_kernel<Kernel>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared_bytes));
+    allow_shared<Kernel>(shared_bytes);
     run_kernel<Kernel><<<blocks, (unsigned)threads, (size_t)shared_bytes, stream_>>>(args);
     note(cudaGetLastError());
   }
+  template <class Kernel>
+  void allow_shared(int64_t bytes) {
+    if (bytes > 48 * 1024 && ready())
+      note(cudaFuncSetAttribute(run_kernel<Kernel>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes));
+  }
+  template <class Kernel>
+  static const void* id_of() {
+    return (const void*)run_kernel<Kernel>;
+  }
 #endif
 
+  /// What the log should know; goes nowhere until somebody listens.
+  void say(const std::string& text) const {
+    if (listener) listener(text);
+  }
+  std::function<void(const std::string&)> listener;
+
  private:
+  friend class Graph;
   /// Makes this the thread's device; false once something failed.
   bool ready() const;
   void note(cudaError_t result) const;
@@ -59,6 +76,26 @@ class Card : public Device {
   bool pooled_ = false; // memory comes in the stream's order
   cudaStream_t stream_ = nullptr;
   mutable std::atomic<cudaError_t> failure_{cudaSuccess}; // the first; caches are freed by any thread
+};
+
+/// Launches one behind the other, which the card starts as one.
+class Graph {
+ public:
+  Graph(Card& card, const std::vector<Launch>& launches, const std::vector<Words>& args);
+  ~Graph();
+  Graph(const Graph&) = delete;
+  Graph& operator=(const Graph&) = delete;
+
+  bool made() const { return made_ != nullptr; }
+  /// Other arguments for launch i; false if the card refuses.
+  bool update(size_t i, const Launch& launch, const Words* args);
+  bool launch();
+
+ private:
+  Card& card_;
+  cudaGraph_t graph_ = nullptr;
+  cudaGraphExec_t made_ = nullptr;
+  std::vector<cudaGraphNode_t> nodes_;
 };
 
 } // namespace nextoken::cuda

@@ -38,7 +38,8 @@ void CudaKernels::head_matmul(const Batch&, Rows<const float>, const std::vector
 /// A softmax and its best, as loading has made sure.
 void CudaKernels::route(const Batch&, const RoutingSpec& spec, Rows<float> scores, Routes& routes) {
   const int64_t n_used = spec.n_used;
-  softmax(card_, {scores.data, scores.data, scores.cols}, scores.rows);
+  queue_.run_at_once();
+  softmax(queue_, {scores.data, scores.data, scores.cols}, scores.rows);
   shares_.resize((size_t)(scores.rows * scores.cols));
   card_.download(shares_.data(), scores.data, (int64_t)shares_.size() * 4);
   card_.check();
@@ -76,7 +77,7 @@ void CudaKernels::multiply_experts(const std::vector<Expert>& experts, Matrix Ex
     args.in = from_row(h.form(m.form), begin);
     args.out = out[begin];
     args.out_stride = out.stride;
-    cuda::matmul(card_, m.type, args, m.n_panels());
+    cuda::matmul(queue_, m.type, args, m.n_panels());
   }
 }
 
@@ -105,25 +106,25 @@ void CudaKernels::experts(const Batch& batch, const Routes& routes, const std::v
   // A row's forms are a function of its floats: made anew, they are those of h.
   const Forms in = forms(room.h, pairs, hidden_size, readers);
   const Rows<float> from = h.rows();
-  convert(card_,
+  convert(queue_,
           {ConvertKernel::Of::rows, Gate::silu, from.data, nullptr, from.stride, in, told_expert_rows_.as<int64_t>()},
           pairs);
   const Rows<float> gate_up = room.gate_up;
   multiply_experts(experts, &Expert::gate, room.h, {gate_up.data, pairs, ffn_size, gate_up.stride});
   multiply_experts(experts, &Expert::up, room.h, {gate_up.data + ffn_size, pairs, ffn_size, gate_up.stride});
   const Forms middle = forms(room.f, pairs, ffn_size, down);
-  convert(card_,
+  convert(queue_,
           {ConvertKernel::Of::gated, gate, gate_up.data, gate_up.data + ffn_size, gate_up.stride, middle, nullptr},
           pairs);
   multiply_experts(experts, &Expert::down, room.f, room.y);
-  combine(card_,
+  combine(queue_,
           {room.y.data, room.y.stride, y.cols, n_used, told_expert_places_.as<int64_t>(),
            told_expert_weights_.as<float>(), y.data, y.stride},
           y.rows);
 }
 
 void CudaKernels::add_gated(const Batch&, Rows<const float> score, Rows<float> part, Rows<float> y) {
-  cuda::add_gated(card_, {score.data, score.stride, part.data, part.stride, y.cols, y.data, y.stride}, y.rows);
+  cuda::add_gated(queue_, {score.data, score.stride, part.data, part.stride, y.cols, y.data, y.stride}, y.rows);
 }
 
 } // namespace nextoken::cuda

@@ -7,9 +7,10 @@
 
 namespace nextoken::cuda {
 
-CudaKernels::CudaKernels(Card& card) : card_(card), failed_(&card, 4, "a flag") {}
+CudaKernels::CudaKernels(Card& card) : card_(card), queue_(card), failed_(&card, 4, "a flag") {}
 
 void CudaKernels::finish() {
+  queue_.finish();
   int failed = 0;
   card_.download(&failed, failed_.data(), 4);
   card_.check();
@@ -27,7 +28,10 @@ const float* CudaKernels::weights(const float* values, int64_t n) {
 
 void CudaKernels::tell(Told& told, const void* values, int64_t bytes) {
   if (bytes == 0) return;
-  if (told.memory.size() < bytes) told.memory = Buffer(&card_, 2 * bytes, "what a pass reads");
+  if (told.memory.size() < bytes) {
+    queue_.flush(); // to what is freed here
+    told.memory = Buffer(&card_, 2 * bytes, "what a pass reads");
+  }
   card_.upload(told.memory.data(), values, bytes);
 }
 
@@ -51,6 +55,7 @@ void CudaKernels::tell_places(const Batch& batch) {
 
 void CudaKernels::tell_tiles(const Batch& batch, int64_t group) {
   if (tiles_group_ == group) return;
+  if (tiles_group_ != 0) queue_.flush(); // which reads the tiles of before
   tiles_.clear();
   const int64_t heads = std::min<int64_t>(group, TILE_ROWS), tokens = TILE_ROWS / heads;
   for (size_t p = 0; p < batch.pieces.size(); ++p) {
@@ -70,19 +75,21 @@ void CudaKernels::tell_tiles(const Batch& batch, int64_t group) {
 /// A pass starts here: what it reads is told now.
 void CudaKernels::embed(const Matrix& table, const Batch& batch, float scale, Rows<float> x) {
   if (batch.poll) (*batch.poll)();
+  // A step of one token a sequence: one more graph like the last.
+  queue_.start(batch.size() == (int64_t)batch.pieces.size());
   const int none = 0;
   card_.upload(failed_.data(), &none, 4);
   ids_.assign(batch.token_ids.begin(), batch.token_ids.end());
   tell(told_ids_, ids_);
   tell(told_positions_, batch.positions);
   tell_places(batch);
-  cuda::embed(card_, table.type,
+  cuda::embed(queue_, table.type,
               {table.panels, table.panel_bytes, table.k, told_ids_.as<int64_t>(), false, scale, x.data, x.stride},
               x.rows);
 }
 
 void CudaKernels::add_positions(const Matrix& table, const Batch&, Rows<float>, Rows<float> x) {
-  cuda::embed(card_, table.type,
+  cuda::embed(queue_, table.type,
               {table.panels, table.panel_bytes, table.k, told_positions_.as<int64_t>(), true, 1.0f, x.data, x.stride},
               x.rows);
 }
@@ -113,29 +120,29 @@ NormKernel::Args CudaKernels::norm_args(const Norm& norm, Rows<const float> x, i
 void CudaKernels::norm(const Batch&, Rows<const float> x, const Norm& norm, const Linear& next, Hidden& h) {
   const Forms to = forms(h, x.rows, x.cols, next);
   if (norm.weight.empty()) {
-    return convert(card_, {ConvertKernel::Of::rows, Gate::silu, x.data, nullptr, x.stride, to, nullptr}, x.rows);
+    return convert(queue_, {ConvertKernel::Of::rows, Gate::silu, x.data, nullptr, x.stride, to, nullptr}, x.rows);
   }
   NormKernel::Args args = norm_args(norm, x, x.cols);
   args.forms = to;
-  cuda::norm(card_, args, x.rows);
+  cuda::norm(queue_, args, x.rows);
 }
 
 void CudaKernels::head_norm(const Batch&, Rows<float> heads, int64_t head_dim, const Norm& norm) {
   NormKernel::Args args = norm_args(norm, heads, head_dim);
   args.y = heads.data;
   args.y_stride = heads.stride;
-  cuda::norm(card_, args, heads.rows);
+  cuda::norm(queue_, args, heads.rows);
 }
 
 void CudaKernels::add_residual(const Batch&, Rows<float> y, const Norm& norm, Rows<float> x) {
   if (norm.weight.empty()) {
-    return cuda::elementwise(card_, {ElementwiseKernel::Op::add, x.data, x.stride, x.cols, y.data, y.stride, 0.0f},
+    return cuda::elementwise(queue_, {ElementwiseKernel::Op::add, x.data, x.stride, x.cols, y.data, y.stride, 0.0f},
                              x.rows);
   }
   NormKernel::Args args = norm_args(norm, y, y.cols);
   args.added_to = x.data;
   args.added_to_stride = x.stride;
-  cuda::norm(card_, args, y.rows);
+  cuda::norm(queue_, args, y.rows);
 }
 
 /// Matrices of one type are one launch.
@@ -160,17 +167,17 @@ void CudaKernels::matmul(const Batch& batch, const Hidden& h, const Linear& w, R
     args.in = h.form(w.parts[first]->form);
     args.out = y.data;
     args.out_stride = y.stride;
-    cuda::matmul(card_, w.parts[first]->type, args, n_panels);
+    cuda::matmul(queue_, w.parts[first]->type, args, n_panels);
   }
 }
 
 void CudaKernels::add_bias(const Batch&, const std::vector<float>& bias, Rows<float> y) {
   if (bias.empty()) return;
-  cuda::elementwise(card_, {ElementwiseKernel::Op::add, y.data, y.stride, y.cols, weights(bias), 0, 0.0f}, y.rows);
+  cuda::elementwise(queue_, {ElementwiseKernel::Op::add, y.data, y.stride, y.cols, weights(bias), 0, 0.0f}, y.rows);
 }
 
 void CudaKernels::elementwise(ElementwiseKernel::Op op, float number, Rows<float> x) {
-  cuda::elementwise(card_, {op, x.data, x.stride, x.cols, nullptr, 0, number}, x.rows);
+  cuda::elementwise(queue_, {op, x.data, x.stride, x.cols, nullptr, 0, number}, x.rows);
 }
 
 void CudaKernels::clamp(const Batch&, float limit, Rows<float> y) {
@@ -186,13 +193,13 @@ void CudaKernels::soft_cap(const Batch&, float cap, Rows<float> x) {
 void CudaKernels::gated_activation(const Batch&, Gate gate, Rows<const float> gate_up, const Linear& next, Hidden& f) {
   const int64_t ffn_size = gate_up.cols / 2;
   const Forms to = forms(f, gate_up.rows, ffn_size, next);
-  convert(card_, {ConvertKernel::Of::gated, gate, gate_up.data, gate_up.data + ffn_size, gate_up.stride, to, nullptr},
+  convert(queue_, {ConvertKernel::Of::gated, gate, gate_up.data, gate_up.data + ffn_size, gate_up.stride, to, nullptr},
           gate_up.rows);
 }
 
 void CudaKernels::activation(const Batch&, Gate gate, Rows<const float> up, const Linear& next, Hidden& f) {
   const Forms to = forms(f, up.rows, up.cols, next);
-  convert(card_, {ConvertKernel::Of::gate, gate, up.data, nullptr, up.stride, to, nullptr}, up.rows);
+  convert(queue_, {ConvertKernel::Of::gate, gate, up.data, nullptr, up.stride, to, nullptr}, up.rows);
 }
 
 } // namespace nextoken::cuda

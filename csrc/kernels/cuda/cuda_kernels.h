@@ -5,6 +5,7 @@
 
 #include "base/buffer.h"
 #include "kernels/cuda/ops.h"
+#include "kernels/cuda/queue.h"
 #include "kernels/kernels.h"
 #include "kernels/rope_table.h"
 
@@ -74,6 +75,7 @@ class CudaKernels : public Kernels {
   void elementwise(ElementwiseKernel::Op op, float number, Rows<float> x);
 
   Card& card_;
+  Queue queue_;
   Buffer failed_; // an int: some number was not finite
   std::map<const float*, Buffer> weights_;
   std::vector<RopeTable> rope_tables_;

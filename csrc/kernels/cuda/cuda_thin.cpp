@@ -18,7 +18,7 @@ void CudaKernels::thin(Rows<const float> logits, const std::vector<Thinning>& ho
   const int64_t list_bytes = n_rows * MOST_LISTED * (int64_t)sizeof(ScoredId);
   const int64_t back = heads_bytes + (std::any_of(how.begin(), how.end(), listed) ? list_bytes : 0);
   const int64_t bytes = heads_bytes + list_bytes + n_rows * THIN_STEPS * 4;
-  if (thin_.size() < bytes) thin_ = Buffer(&card_, bytes, "thinned logits");
+  if (thin_.size() < bytes) thin_ = Buffer(&card_, bytes, "thinned logits"); // nothing in it is waited for
   tell(told_thinning_, how);
   uint8_t* const room = thin_.data();
   const ThinArgs args{logits.data,
@@ -31,7 +31,8 @@ void CudaKernels::thin(Rows<const float> logits, const std::vector<Thinning>& ho
                       (ThinArgs::Chunk*)(room + rows_bytes),
                       (int32_t*)(room + heads_bytes + list_bytes),
                       (ScoredId*)(room + heads_bytes)};
-  cuda::thin(card_, args, n_rows);
+  cuda::thin(queue_, args, n_rows);
+  queue_.finish();
   thinned_.resize((size_t)divide_up(back, 16));
   card_.download(thinned_.data(), room, back);
   card_.check();

@@ -69,6 +69,24 @@ void Card::download(void* to, const void* from, int64_t bytes) {
   copy(to, from, bytes);
 }
 
+Graph::Graph(Card& card, const std::vector<Launch>& launches, const std::vector<Words>& args)
+    : card_(card), launches_(launches), args_(args) {
+  ++card_.graphs.made;
+}
+
+bool Graph::update(size_t i, const Launch& launch, const Words* args) {
+  ++card_.graphs.updates;
+  launches_[i] = launch;
+  std::memcpy(&args_[(size_t)launch.args_at], args, (size_t)launch.args_bytes);
+  return card_.graphs.takes_graphs;
+}
+
+bool Graph::launch() {
+  ++card_.graphs.launches;
+  for (const Launch& launch : launches_) launch.run(card_, launch, &args_[(size_t)launch.args_at]);
+  return true;
+}
+
 bool Card::multiplies(WeightType type) const { return cuda::multiplies(type); }
 std::unique_ptr<Kernels> Card::make_kernels() { return std::make_unique<CudaKernels>(*this); }
 

@@ -2,11 +2,14 @@
 // walked through by one thread. What would read a card's memory by mistake is stopped by the system.
 #pragma once
 #include <atomic>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "kernels/cuda/host_block.h"
+#include "kernels/cuda/launch.h"
 #include "kernels/device.h"
 
 namespace nextoken::cuda {
@@ -41,6 +44,23 @@ class Card : public Device {
     const Open open(*this);
     run_on_host<Kernel>(grid, threads, shared_bytes, backwards_, args);
   }
+  template <class Kernel>
+  void allow_shared(int64_t) {}
+  template <class Kernel>
+  static const void* id_of() {
+    return (const void*)run_on_host<Kernel>;
+  }
+
+  void say(const std::string& text) const {
+    if (listener) listener(text);
+  }
+  std::function<void(const std::string&)> listener;
+
+  /// What happened to graphs so far; with takes_graphs false none can be made.
+  struct Graphs {
+    std::atomic<int64_t> made{0}, updates{0}, launches{0};
+    bool takes_graphs = true;
+  } graphs;
 
  private:
   /// While one of them lives, the memory can be reached.
@@ -59,6 +79,21 @@ class Card : public Device {
   int open_ = 0;
   std::atomic<int64_t> n_downloads_{0}, downloaded_bytes_{0};
   std::map<int64_t, int64_t> taken_; // sizes by place
+};
+
+/// Launches with arguments of its own, as a graph on a card has them.
+class Graph {
+ public:
+  Graph(Card& card, const std::vector<Launch>& launches, const std::vector<Words>& args);
+
+  bool made() const { return card_.graphs.takes_graphs; }
+  bool update(size_t i, const Launch& launch, const Words* args);
+  bool launch();
+
+ private:
+  Card& card_;
+  std::vector<Launch> launches_;
+  std::vector<Words> args_;
 };
 
 } // namespace nextoken::cuda

@@ -1,0 +1,101 @@
+"""Steps that decode run as graphs: which are made anew, which get other arguments, and the bits, which stay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nextoken import LLM, device
+from tests.cuda.conftest import CARD_BYTES
+from tests.families import tiny
+from tests.families.tiny import FAMILIES, ids, write
+from tests.reference import assert_same_bits
+
+
+@pytest.fixture(params=[False, True], ids=["forwards", "backwards"])
+def card(request: pytest.FixtureRequest, host: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    card = host.open(CARD_BYTES, request.param)
+    monkeypatch.setattr(device, "open_card", lambda: card)
+    return card
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return write(tmp_path / "m.gguf", FAMILIES["llama"], "Q8_0")
+
+
+def test_one_graph_serves_a_context_that_grows(host: Any, card: Any, path: Path) -> None:
+    tokens = ids()[:264]
+    with LLM(path) as cpu, LLM(path, device="cuda") as cuda:
+        expected, session = cpu.session().append(tokens, logits="all"), cuda.session()
+        session.append(tokens[:250], logits="none")
+        assert host.graphs(card)["launches"] == 0  # of many tokens a sequence nothing is kept
+        updates = []
+        for i in range(250, 264):
+            assert_same_bits(session.append([tokens[i]]), expected[i])
+            updates.append(host.graphs(card)["updates"])
+    assert host.graphs(card) == {"made": 1, "launches": 14, "updates": updates[-1]}
+    # A second segment of keys from position 256 on is another grid in each layer; all else stands in the card's
+    # memory, but for padding of arguments that happens to differ.
+    assert updates[6] - updates[5] >= 2 * tiny.N_LAYERS
+    assert updates[5] < 5 * tiny.N_LAYERS
+
+
+def test_other_numbers_of_sequences_have_graphs_of_their_own(host: Any, card: Any, path: Path) -> None:
+    tokens = ids()
+    with LLM(path) as cpu, LLM(path, device="cuda") as cuda:
+        sessions = [cuda.session() for _ in range(3)]
+        for i, session in enumerate(sessions):
+            session.append(tokens[i : i + 5], logits="none")
+        for step, n in enumerate((1, 3, 1, 3, 2)):
+            rows = cuda.append(sessions[:n], [tokens[20 + step : 21 + step]] * n)
+            for session, row in zip(sessions, rows, strict=False):
+                assert row is not None
+                assert_same_bits(row, cpu.session().append(session.token_ids))
+    found = host.graphs(card)
+    assert found["launches"] == 5
+    assert 2 <= found["made"] <= 3
+
+
+def test_a_step_that_failed_leaves_nothing_behind(host: Any, card: Any, path: Path) -> None:
+    class Cancel:
+        def is_set(self) -> bool:
+            return True
+
+    with LLM(path) as cpu, LLM(path, device="cuda") as cuda:
+        session = cuda.session()
+        session.append([1, 2, 3], logits="none")
+        with pytest.raises(Exception, match="cancel"):
+            session.append([4], cancel=Cancel())
+        assert len(session) == 3
+        assert_same_bits(session.append([5]), cpu.session().append([1, 2, 3, 5]))
+
+
+def test_without_graphs_kernels_are_launched_one_by_one_and_the_log_says_so(
+    host: Any, card: Any, path: Path
+) -> None:
+    heard: list[str] = []
+    host.listen(card, heard.append)
+    host.refuse_graphs(card)
+    with LLM(path) as cpu, LLM(path, device="cuda") as cuda:
+        session = cuda.session()
+        for i in (1, 2, 3):
+            found = session.append([i])
+        assert_same_bits(found, cpu.session().append([1, 2, 3]))
+    assert len(heard) == 1
+    assert "one by one" in heard[0]
+    assert host.graphs(card)["launches"] == 0
+
+
+def test_a_mixture_of_experts_waits_within_its_steps_and_has_no_graphs(
+    host: Any, card: Any, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "m.gguf", FAMILIES["mixtral"], "Q8_0")
+    with LLM(path) as cpu, LLM(path, device="cuda") as cuda:
+        session = cuda.session()
+        for i in (1, 2, 3):
+            found = session.append([i])
+        assert_same_bits(found, cpu.session().append([1, 2, 3]))
+    assert host.graphs(card)["launches"] == 0
