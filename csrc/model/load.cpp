@@ -13,16 +13,10 @@ namespace nextoken {
 namespace {
 
 /// Whether the device computes what this model needs and has room for its weights, before any memory is taken.
-void check(const Device& device, const Spec& spec, const Plan& plan, const Weights& weights) {
+void check(const Device& device, const Spec& spec, const Plan& plan) {
   const ExpertSpec& e = spec.experts;
   if (spec.latent.rank || e.sigmoid || e.n_groups != 1 || e.scale != 1.0) {
     throw UnsupportedError("latent attention and its routing of experts are not computed by " + device.name() + " yet");
-  }
-  for (const Layer& layer : weights.layers) {
-    const bool biases = !layer.experts.empty() && !layer.experts[0].down_bias.empty();
-    if (layer.sinks.empty() && !biases && spec.gate != Gate::clamped_silu) continue;
-    throw UnsupportedError("attention sinks, biases of experts and clamped gates are not computed by " + device.name() +
-                           " yet");
   }
   for (const PlannedMatrix& planned : plan.matrices) {
     if (device.multiplies(planned.matrix->type)) continue;
@@ -59,7 +53,7 @@ std::unique_ptr<Model> load_model(const Spec& spec, const TensorSources& sources
   model->spec = spec;
   Plan plan(sources, files, check);
   plan_weights(spec, plan, model->weights);
-  if (device) nextoken::check(*device, spec, plan, model->weights);
+  if (device) nextoken::check(*device, spec, plan);
 
   require_memory(plan.storage_bytes, "the weights");
   model->weights.storage = Buffer(plan.storage_bytes, "the weights");

@@ -133,6 +133,15 @@ def test_gates_give_the_bits_of_the_cpu(card: Card, gate: str) -> None:
     equal(card.gate(GATES.index(gate), a, None), kernels.activation(a, gate))
 
 
+def test_the_clamped_gate_gives_the_bits_of_the_cpu(card: Card) -> None:
+    rng = np.random.default_rng(9)
+    x = np.array([*EDGES, 7.0, -7.0, 7.5, -7.5], np.float32)
+    a, b = np.meshgrid(x, x)
+    a = np.concatenate([a.ravel(), rng.standard_normal(3000).astype(np.float32) * 8])[None]
+    b = np.concatenate([b.ravel(), rng.standard_normal(3000).astype(np.float32) * 8])[None]
+    equal(card.gate(len(GATES), a, b), native.gated_activation("clamped_silu", a, b))
+
+
 @cases
 @given(data=st.data())
 def test_rotation_gives_the_bits_of_the_cpu(card: Card, data: st.DataObject) -> None:

@@ -146,7 +146,7 @@ Floats norm_arrays(const py::capsule& device, bool layer, const Floats& x, const
 Floats gate_arrays(const py::capsule& device, int gate, const Floats& a, const std::optional<Floats>& b) {
   Card& card = card_of(device);
   Queue queue(card);
-  require(a.ndim() == 2 && a.shape(1) > 0 && gate >= 0 && gate <= (int)Gate::relu_squared, "a must be (T, N)");
+  require(a.ndim() == 2 && a.shape(1) > 0 && gate >= 0 && gate <= (int)Gate::clamped_silu, "a must be (T, N)");
   require(!b || b->size() == a.size(), "b must be as a");
   const int64_t rows = a.shape(0), n = a.shape(1);
   const Buffer left = on_card(card, a), right = b ? on_card(card, *b) : Buffer();

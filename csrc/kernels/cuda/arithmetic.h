@@ -177,6 +177,12 @@ NEXTOKEN_HD float gelu(float a) {
   return a >= 0.0f ? fma1(-cut, tail, a) : cut * tail;
 }
 
+/// gate(a) b of the gate that needs both.
+NEXTOKEN_HD float clamped_silu(float a, float b) {
+  const float gate = min1(7.0f, a), up = max1(-7.0f, min1(7.0f, b));
+  return times_sigmoid(gate, gate * 1.702f) * (up + 1.0f);
+}
+
 NEXTOKEN_HD float gate1(Gate gate, float a) {
   if (gate == Gate::silu) return times_sigmoid(a, a);
   if (gate == Gate::gelu_tanh) return times_sigmoid(a, a * fma1(a * a, 0.0713548162726f, 1.5957691216057f));

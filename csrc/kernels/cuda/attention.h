@@ -258,6 +258,7 @@ struct MergeKernel {
     int64_t n_heads, head_dim, width;
     float* y; // row first_row + x at y + x * y_stride
     int64_t y_stride;
+    const float* sinks; // [n_heads] or null: the score of one more key, whose value is zero
   };
   static constexpr int THREADS = 64;
 
@@ -266,7 +267,7 @@ struct MergeKernel {
     const int64_t first = (block.x() * a.n_heads + block.y()) * a.partials.n_segments;
     block.own([&](int t) {
       for (int64_t d = t; d < a.head_dim; d += block.threads()) {
-        float most = 0.0f, sum = 0.0f, total = 0.0f;
+        float most = MINUS_INFINITY, sum = 0.0f, total = 0.0f;
         for (int64_t s = first; s < first + a.partials.n_segments; ++s) {
           const float more = a.partials.sum[s];
           if (more == 0.0f) continue;
@@ -279,6 +280,11 @@ struct MergeKernel {
           sum = fma1(sum, kept, more * added);
           total = fma1(total, kept, out * added);
           most = both;
+        }
+        if (a.sinks) {
+          const float sink = a.sinks[block.y()], both = most > sink ? most : sink, kept = exp1(most - both);
+          sum = fma1(sum, kept, exp1(sink - both));
+          total = total * kept;
         }
         a.y[block.x() * a.y_stride + block.y() * a.head_dim + d] = total * (sum == 0.0f ? 0.0f : divide(1.0f, sum));
       }

@@ -83,7 +83,10 @@ void CudaKernels::attention(const Batch& batch, int64_t layer, const AttentionSp
                      spec.n_heads, group, spec.window, spec.scale, spec.soft_cap,
                      spec.slopes ? weights(spec.slopes, spec.n_heads) : nullptr, partials},
                     (int64_t)(end - begin), spec.n_kv_heads);
-    merge(queue_, {partials, spec.n_heads, spec.head_dim, cache.width, to.x + first_row * to.max_k, to.max_k}, rows);
+    merge(queue_,
+          {partials, spec.n_heads, spec.head_dim, cache.width, to.x + first_row * to.max_k, to.max_k,
+           spec.sinks ? weights(spec.sinks, spec.n_heads) : nullptr},
+          rows);
     begin = end;
   }
   convert(queue_, {ConvertKernel::Of::rows, Gate::silu, to.x, nullptr, to.max_k, to, nullptr}, q.rows);

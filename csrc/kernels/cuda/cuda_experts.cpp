@@ -81,6 +81,18 @@ void CudaKernels::multiply_experts(const std::vector<Expert>& experts, Matrix Ex
   }
 }
 
+/// Rows of an expert in the room plus its bias.
+void CudaKernels::add_expert_biases(const std::vector<Expert>& experts, std::vector<float> Expert::* member,
+                                    Rows<float> to) {
+  for (size_t e = 0; e < experts.size(); ++e) {
+    const std::vector<float>& bias = experts[e].*member;
+    const int64_t begin = expert_begin_[e], end = expert_begin_[e + 1];
+    if (bias.empty() || begin == end) continue;
+    cuda::elementwise(queue_, {ElementwiseKernel::Op::add, to[begin], to.stride, to.cols, weights(bias), 0, 0.0f},
+                      end - begin);
+  }
+}
+
 void CudaKernels::experts(const Batch& batch, const Routes& routes, const std::vector<Expert>& experts, Gate gate,
                           const Hidden& h, ExpertRoom& room, Rows<float> y) {
   if (batch.poll) (*batch.poll)();
@@ -110,13 +122,18 @@ void CudaKernels::experts(const Batch& batch, const Routes& routes, const std::v
           {ConvertKernel::Of::rows, Gate::silu, from.data, nullptr, from.stride, in, told_expert_rows_.as<int64_t>()},
           pairs);
   const Rows<float> gate_up = room.gate_up;
-  multiply_experts(experts, &Expert::gate, room.h, {gate_up.data, pairs, ffn_size, gate_up.stride});
-  multiply_experts(experts, &Expert::up, room.h, {gate_up.data + ffn_size, pairs, ffn_size, gate_up.stride});
+  const Rows<float> gates{gate_up.data, pairs, ffn_size, gate_up.stride};
+  const Rows<float> ups{gate_up.data + ffn_size, pairs, ffn_size, gate_up.stride};
+  multiply_experts(experts, &Expert::gate, room.h, gates);
+  multiply_experts(experts, &Expert::up, room.h, ups);
+  add_expert_biases(experts, &Expert::gate_bias, gates);
+  add_expert_biases(experts, &Expert::up_bias, ups);
   const Forms middle = forms(room.f, pairs, ffn_size, down);
   convert(queue_,
           {ConvertKernel::Of::gated, gate, gate_up.data, gate_up.data + ffn_size, gate_up.stride, middle, nullptr},
           pairs);
   multiply_experts(experts, &Expert::down, room.f, room.y);
+  add_expert_biases(experts, &Expert::down_bias, room.y);
   combine(queue_,
           {room.y.data, room.y.stride, y.cols, n_used, told_expert_places_.as<int64_t>(),
            told_expert_weights_.as<float>(), y.data, y.stride},

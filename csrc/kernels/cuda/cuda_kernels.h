@@ -72,6 +72,7 @@ class CudaKernels : public Kernels {
   /// Rows of k columns in `h`, in the forms that `next` multiplies with.
   Forms forms(Hidden& h, int64_t rows, int64_t k, const Linear& next);
   void multiply_experts(const std::vector<Expert>& experts, Matrix Expert::* member, const Hidden& h, Rows<float> out);
+  void add_expert_biases(const std::vector<Expert>& experts, std::vector<float> Expert::* member, Rows<float> to);
   void elementwise(ElementwiseKernel::Op op, float number, Rows<float> x);
 
   Card& card_;

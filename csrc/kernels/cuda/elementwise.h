@@ -29,8 +29,10 @@ struct ConvertKernel {
         const int64_t c = base + (int64_t)t * EACH_THREAD + i, at = source * a.stride + c;
         float v = 0.0f;
         if (c < a.forms.k) {
-          v = a.of == Of::rows ? a.a[at] : gate1(a.gate, a.a[at]);
-          if (a.of == Of::gated) v = v * a.b[at];
+          if (a.of == Of::gated)
+            v = a.gate == Gate::clamped_silu ? clamped_silu(a.a[at], a.b[at]) : gate1(a.gate, a.a[at]) * a.b[at];
+          else
+            v = a.of == Of::rows ? a.a[at] : gate1(a.gate, a.a[at]);
         }
         values[t].v[i] = v;
       }
