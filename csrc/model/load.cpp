@@ -31,14 +31,6 @@ void check(const Device& device, const Spec& spec, const Plan& plan) {
                     std::to_string(device.total_bytes()) + " free");
 }
 
-/// The weights, read into the processor's memory, move to the device.
-void move_to(Device& device, Plan& plan, Weights& weights) {
-  Buffer storage(&device, plan.storage_bytes, "the weights");
-  device.upload(storage.data(), weights.storage.data(), plan.storage_bytes);
-  for (PlannedMatrix& planned : plan.matrices) planned.matrix->panels = storage.data() + planned.place;
-  weights.storage = std::move(storage);
-}
-
 } // namespace
 
 std::unique_ptr<Model> load_model(const Spec& spec, const TensorSources& sources, const std::vector<std::string>& paths,
@@ -55,14 +47,13 @@ std::unique_ptr<Model> load_model(const Spec& spec, const TensorSources& sources
   plan_weights(spec, plan, model->weights);
   if (device) nextoken::check(*device, spec, plan);
 
-  require_memory(plan.storage_bytes, "the weights");
-  model->weights.storage = Buffer(plan.storage_bytes, "the weights");
+  if (!device) require_memory(plan.storage_bytes, "the weights");
+  model->weights.storage = Buffer(device, plan.storage_bytes, "the weights");
   model->pool = std::make_unique<ThreadPool>(n_threads);
   model->device = device;
   model->kernels = device ? device->make_kernels() : std::make_unique<CpuKernels>(table, *model->pool);
   plan.fingerprint.add(spec);
-  read_matrices(plan, model->weights.storage.data(), *model->pool, poll, progress);
-  if (device) move_to(*device, plan, model->weights);
+  read_matrices(plan, model->weights.storage.data(), device, *model->pool, poll, progress);
   for (const File& file : files) file.check_unchanged();
   model->fingerprint = plan.fingerprint.hex();
   connect(*model);

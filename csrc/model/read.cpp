@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cmath>
 #include <cstring>
+#include <memory>
 #include <vector>
 
 #include "base/buffer.h"
@@ -12,13 +13,17 @@
 namespace nextoken {
 namespace {
 
-constexpr int64_t PIECE_BYTES = int64_t{1} << 18; // of a file, read and packed by one thread at a time
-constexpr int64_t PANELS_OF_COLUMNS = 64;         // of a transposed matrix: 2 or 4 KiB of a column
+constexpr int64_t PIECE_BYTES = int64_t{1} << 18;   // of a file, read and packed by one thread at a time
+constexpr int64_t STAGED_BYTES = int64_t{32} << 20; // on their way to a device at once
+constexpr int64_t PANELS_OF_COLUMNS = 64;           // of a transposed matrix: 2 or 4 KiB of a column
 
 /// Panels [begin, end) of one matrix.
 struct Piece {
   const PlannedMatrix* planned;
   int64_t begin, end;
+
+  int64_t place() const { return planned->place + begin * planned->matrix->panel_bytes; }
+  int64_t place_end() const { return planned->place + end * planned->matrix->panel_bytes; }
 };
 
 std::string rows_text(const PlannedMatrix& planned, int64_t row) {
@@ -135,7 +140,8 @@ struct ReportingPoll : Poll {
 
 } // namespace
 
-void read_matrices(Plan& plan, uint8_t* storage, ThreadPool& pool, Poll* poll, const Progress& progress) {
+void read_matrices(Plan& plan, uint8_t* storage, Device* device, ThreadPool& pool, Poll* poll,
+                   const Progress& progress) {
   std::vector<Piece> pieces;
   int64_t piece_bytes = 0;
   for (PlannedMatrix& planned : plan.matrices) {
@@ -150,8 +156,8 @@ void read_matrices(Plan& plan, uint8_t* storage, ThreadPool& pool, Poll* poll, c
   std::vector<uint64_t> hashes(pieces.size());
   ReportingPoll reporting(poll, progress, plan.file_bytes);
 
-  pool.for_each((int64_t)pieces.size(), &reporting, [&](int64_t i, int thread) {
-    const Piece& piece = pieces[(size_t)i];
+  const auto read = [&](size_t i, int thread, uint8_t* base) {
+    const Piece& piece = pieces[i];
     const PlannedMatrix& planned = *piece.planned;
     const Matrix& m = *planned.matrix;
     const int64_t first_row = piece.begin * PANEL_ROWS, last_row = std::min(m.n_rows, piece.end * PANEL_ROWS);
@@ -160,10 +166,10 @@ void read_matrices(Plan& plan, uint8_t* storage, ThreadPool& pool, Poll* poll, c
     read_rows(plan.file_of(*planned.source), planned, first_row, last_row, mine.bytes.data());
     Fingerprint hash;
     hash.add(mine.bytes.data(), bytes);
-    hashes[(size_t)i] = hash.value();
+    hashes[i] = hash.value();
     for (int64_t p = piece.begin; p < piece.end; ++p) {
       const uint8_t* const from = mine.bytes.data() + (p - piece.begin) * PANEL_ROWS * planned.row_bytes;
-      uint8_t* const panel = storage + planned.place + p * m.panel_bytes;
+      uint8_t* const panel = base + planned.place + p * m.panel_bytes;
       if (planned.converted()) {
         pack_converted(planned, p * PANEL_ROWS, from, mine, panel);
       } else {
@@ -171,7 +177,25 @@ void read_matrices(Plan& plan, uint8_t* storage, ThreadPool& pool, Poll* poll, c
       }
     }
     reporting.done.fetch_add(bytes, std::memory_order_relaxed);
-  });
+  };
+  // Pieces [first, last) into memory that stands for storage from the first one's place on.
+  const auto read_all = [&](size_t first, size_t last, uint8_t* base) {
+    pool.for_each((int64_t)(last - first), &reporting,
+                  [&](int64_t i, int thread) { read(first + (size_t)i, thread, base); });
+  };
+  if (!device) {
+    read_all(0, pieces.size(), storage);
+  } else {
+    int64_t largest = STAGED_BYTES;
+    for (const Piece& piece : pieces) largest = std::max(largest, piece.place_end() - piece.place());
+    const std::unique_ptr<Staging> staging = device->make_staging(largest);
+    for (size_t first = 0, last = 0; first < pieces.size(); first = last) {
+      const int64_t place = pieces[first].place();
+      while (last < pieces.size() && pieces[last].place_end() - place <= largest) ++last;
+      read_all(first, last, staging->next() - place);
+      staging->send(storage + place, pieces[last - 1].place_end() - place);
+    }
+  }
   if (progress) progress(plan.file_bytes, plan.file_bytes);
   plan.fingerprint.add(reinterpret_cast<const uint8_t*>(hashes.data()), (int64_t)hashes.size() * 8);
 }

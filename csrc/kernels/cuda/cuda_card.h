@@ -34,6 +34,7 @@ class Card : public Device {
   int64_t free_bytes() const override;
   std::string name() const override { return name_; }
   bool multiplies(WeightType type) const override;
+  std::unique_ptr<Staging> make_staging(int64_t bytes) override;
   std::unique_ptr<Kernels> make_kernels() override;
 
   /// Throws std::runtime_error with what failed first since the last call.
@@ -67,6 +68,7 @@ class Card : public Device {
 
  private:
   friend class Graph;
+  friend class PinnedStaging;
   /// Makes this the thread's device; false once something failed.
   bool ready() const;
   void note(cudaError_t result) const;

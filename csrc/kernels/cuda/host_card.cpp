@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstring>
 #include <new>
 
@@ -68,6 +69,46 @@ void Card::download(void* to, const void* from, int64_t bytes) {
   downloaded_bytes_ += bytes;
   copy(to, from, bytes);
 }
+
+/// Copies as late as it may: what is filled too early would arrive.
+class LateStaging : public Staging {
+ public:
+  LateStaging(Card& card, int64_t bytes) : card_(card) {
+    for (Sent& sent : sent_) sent.buffer.resize((size_t)bytes);
+  }
+  ~LateStaging() override {
+    arrive(1 - current_);
+    arrive(current_);
+  }
+  uint8_t* next() override {
+    current_ = 1 - current_;
+    arrive(current_);
+    return sent_[current_].buffer.data();
+  }
+  void send(void* to, int64_t bytes) override {
+    sent_[current_].to = to;
+    sent_[current_].bytes = bytes;
+  }
+
+ private:
+  struct Sent {
+    std::vector<uint8_t> buffer;
+    void* to = nullptr;
+    int64_t bytes = 0;
+  };
+  void arrive(int i) {
+    Sent& sent = sent_[i];
+    if (sent.to) card_.copy(sent.to, sent.buffer.data(), sent.bytes);
+    std::fill_n(sent.buffer.begin(), sent.to ? sent.bytes : 0, uint8_t{0xee});
+    sent.to = nullptr;
+  }
+
+  Card& card_;
+  int current_ = 1;
+  Sent sent_[2];
+};
+
+std::unique_ptr<Staging> Card::make_staging(int64_t bytes) { return std::make_unique<LateStaging>(*this, bytes); }
 
 Graph::Graph(Card& card, const std::vector<Launch>& launches, const std::vector<Words>& args)
     : card_(card), launches_(launches), args_(args) {

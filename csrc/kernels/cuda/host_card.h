@@ -29,6 +29,7 @@ class Card : public Device {
   int64_t free_bytes() const override;
   std::string name() const override { return "the host launcher"; }
   bool multiplies(WeightType type) const override;
+  std::unique_ptr<Staging> make_staging(int64_t bytes) override;
   std::unique_ptr<Kernels> make_kernels() override;
 
   /// Copies back to the processor so far, and their bytes.
