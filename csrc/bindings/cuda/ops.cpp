@@ -10,6 +10,7 @@
 
 #include "base/errors.h"
 #include "bindings/cuda/module.h"
+#include "kernels/cuda/by_type.h"
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/hidden.h"
 
@@ -64,8 +65,9 @@ struct Activated {
 ActivationForm form_of(WeightType type) {
   if (type == WeightType::f32 || type == WeightType::f16) return ActivationForm::f32;
   if (type == WeightType::bf16) return ActivationForm::bf16;
-  const bool k_quant = type == WeightType::q4_k || type == WeightType::q5_k || type == WeightType::q6_k;
-  return k_quant ? ActivationForm::q256 : ActivationForm::q32;
+  bool of_256 = false;
+  with_format(type, [](auto) {}, [&](auto) { of_256 = true; });
+  return of_256 ? ActivationForm::q256 : ActivationForm::q32;
 }
 
 /// x [T, K] times the transposed of packed weights [N, K]

@@ -104,7 +104,7 @@ struct Read32 {
     const Place32<F> place(b);
     uint32_t codes[8][QUAD];
     F::unpack(panel + place.codes + row / QUAD * 16, codes);
-    const float d = half_at(panel + place.scales + row * 2);
+    const float d = F::scale(panel + place.scales, row);
     const float m = F::HAS_MIN ? half_at(panel + place.minima + row * 2) : 0.0f;
     for (int i = 0; i < 32; ++i) {
       const int8_t code = (int8_t)(codes[i / 4][row % QUAD] >> (i % 4 * 8));
@@ -124,11 +124,11 @@ struct Read256 {
       for (int s = 0; s < F::SUBS; ++s) {
         const int sub = F::sub_block(part, s), first = sub * SUB_SIZE;
         if (first / 32 != b % 8) continue;
-        const float d = half_at(block + F::SCALE + row * 2) * (float)sub_scale<F>(block, sub, row);
+        const float d = F::scale(block, row) * (float)sub_scale<F>(block, sub, row);
         float m = 0.0f;
-        if (F::HAS_MIN) m = half_at(block + layout::Q45_K_MIN_SCALE + row * 2) * (float)sub_minimum(block, sub, row);
+        if (F::HAS_MIN) m = half_at(block + F::MIN_SCALE + row * 2) * (float)sub_minimum<F>(block, sub, row);
         for (int i = 0; i < SUB_SIZE; ++i) {
-          const int code = (int)(uint8_t)(f.codes(s, i / 4, row % QUAD) >> (i % 4 * 8));
+          const int code = (int)(int8_t)(f.codes(s, i / 4, row % QUAD) >> (i % 4 * 8));
           const float scaled = d * (float)(code - F::ZERO);
           out[first % 32 + i] = F::HAS_MIN ? scaled - m : scaled;
         }

@@ -8,10 +8,37 @@ namespace nextoken::cuda {
 
 constexpr int QUAD = 4; // rows in a wide load
 
+NEXTOKEN_HD float half_at(const uint8_t* p) { return from_half(*(const uint16_t*)p); }
+
+/// Bytes 0 to 15 become those of a table with that index.
+NEXTOKEN_HD uint32_t lookup(const Words& table, uint32_t bytes) {
+#if defined(__CUDA_ARCH__)
+  uint32_t selector = bytes & 0x07070707u; // four bits each, of eight bytes
+  selector = (selector | selector >> 4) & 0x00ff00ffu;
+  selector = (selector | selector >> 8) & 0xffffu;
+  const uint32_t upper = ((bytes >> 3) & 0x01010101u) * 0xffu;
+  return (__byte_perm(table.v[0], table.v[1], selector) & ~upper) |
+         (__byte_perm(table.v[2], table.v[3], selector) & upper);
+#else
+  uint32_t values = 0;
+  for (int i = 0; i < 32; i += 8) {
+    const uint32_t index = (bytes >> i) & 15;
+    values |= ((table.v[index / 4] >> (index % 4 * 8)) & 0xffu) << i;
+  }
+  return values;
+#endif
+}
+
+/// f16 scales, and minima beside them.
+struct ScalesF16 {
+  static constexpr int64_t SCALE_BYTES = 32; // of the sixteen rows
+  static NEXTOKEN_HD float scale(const uint8_t* scales, int row) { return half_at(scales + row * 2); }
+};
+
 // --- blocks of 32: eight groups ----------------------------------------------------------------------------------
 
 template <bool MIN>
-struct Q4 {
+struct Q4 : ScalesF16 {
   static constexpr bool HAS_MIN = MIN;
   static constexpr int ZERO = MIN ? 0 : 8;
   static constexpr int64_t IN_CHUNK = layout::chunk_blocks(MIN);
@@ -32,7 +59,7 @@ struct Q4 {
 NEXTOKEN_HD uint32_t fifth_bit(uint32_t bytes, int n) { return ((bytes >> n) & 0x01010101u) << 4; }
 
 template <bool MIN>
-struct Q5 {
+struct Q5 : ScalesF16 {
   static constexpr bool HAS_MIN = MIN;
   static constexpr int ZERO = MIN ? 0 : 16;
   static constexpr int64_t IN_CHUNK = layout::chunk_blocks(MIN);
@@ -45,7 +72,7 @@ struct Q5 {
   }
 };
 
-struct Q8_0 {
+struct Q8_0 : ScalesF16 {
   static constexpr bool HAS_MIN = false;
   static constexpr int ZERO = 0; // codes are made signed again
   static constexpr int64_t IN_CHUNK = layout::chunk_blocks(false);
@@ -58,13 +85,48 @@ struct Q8_0 {
   }
 };
 
+/// Nibbles as in Q4_0 that stand for values, which are signed.
+struct ValuesOfNibbles {
+  static constexpr bool HAS_MIN = false;
+  static constexpr int ZERO = 0;
+  static constexpr int64_t CODE_BYTES = layout::Q4_BLOCK;
+  static NEXTOKEN_HD void unpack(const Words& values, const uint8_t* q, uint32_t (&codes)[8][QUAD]) {
+    Q4<false>::unpack(q, codes);
+    for (int g = 0; g < 8; ++g)
+      for (int r = 0; r < QUAD; ++r) codes[g][r] = lookup(values, codes[g][r]);
+  }
+};
+
+struct IQ4_NL : ScalesF16, ValuesOfNibbles {
+  static constexpr int64_t IN_CHUNK = layout::chunk_blocks(false);
+  // -127 -104 -83 -65, -49 -35 -22 -10, 1 13 25 38, 53 69 89 113
+  static NEXTOKEN_HD Words values() { return {{0xbfad9881u, 0xf6eaddcfu, 0x26190d01u, 0x71594535u}}; }
+  static NEXTOKEN_HD void unpack(const uint8_t* q, uint32_t (&codes)[8][QUAD]) {
+    ValuesOfNibbles::unpack(values(), q, codes);
+  }
+};
+
+/// Exponents for scales, and values doubled.
+struct MXFP4 : ValuesOfNibbles {
+  static constexpr int64_t SCALE_BYTES = 16, IN_CHUNK = layout::MXFP4_CHUNK;
+  static NEXTOKEN_HD float scale(const uint8_t* exponents, int row) {
+    const uint32_t e = exponents[row];
+    return float_of_bits(e ? e << 23 : 0x00400000u) * 0.5f;
+  }
+  // 0 1 2 3, 4 6 8 12, and the same below zero
+  static NEXTOKEN_HD Words values() { return {{0x03020100u, 0x0c080604u, 0xfdfeff00u, 0xf4f8fafcu}}; }
+  static NEXTOKEN_HD void unpack(const uint8_t* q, uint32_t (&codes)[8][QUAD]) {
+    ValuesOfNibbles::unpack(values(), q, codes);
+  }
+};
+
 /// Where the parts of block `b` of a row stand in its panel.
 template <class F>
 struct Place32 {
   int64_t scales, minima, codes;
   explicit NEXTOKEN_HD Place32(int64_t b) {
     const int64_t chunk = b / F::IN_CHUNK * (layout::LINE + F::IN_CHUNK * F::CODE_BYTES);
-    scales = chunk + b % F::IN_CHUNK * 32;
+    scales = chunk + b % F::IN_CHUNK * F::SCALE_BYTES;
     minima = chunk + 32;
     codes = chunk + layout::LINE + b % F::IN_CHUNK * F::CODE_BYTES;
   }
@@ -72,10 +134,15 @@ struct Place32 {
 
 // --- blocks of 256: four parts of 64 k with SUBS sub-blocks of GROUPS groups each --------------------------------
 
-struct Q4_K {
+struct ScaleAtStart {
+  static NEXTOKEN_HD float scale(const uint8_t* block, int row) { return half_at(block + row * 2); }
+};
+
+struct Q4_K : ScaleAtStart {
   static constexpr bool HAS_MIN = true;
-  static constexpr int ZERO = 0, SUBS = 2, GROUPS = 8;
-  static constexpr int64_t BLOCK_BYTES = layout::Q4_K_BLOCK, SCALE = layout::Q45_K_SCALE, SCALES = layout::Q45_K_SCALES;
+  static constexpr int64_t MIN_SCALE = layout::Q45_K_MIN_SCALE, MINS = layout::Q45_K_MINS;
+  static constexpr int MIN_SUBS = 8, ZERO = 0, SUBS = 2, GROUPS = 8;
+  static constexpr int64_t BLOCK_BYTES = layout::Q4_K_BLOCK, SCALES = layout::Q45_K_SCALES;
   Words lines[8];
   NEXTOKEN_HD Q4_K(const uint8_t* block, int part, int quad) {
     for (int g = 0; g < 8; ++g)
@@ -85,10 +152,11 @@ struct Q4_K {
   NEXTOKEN_HD uint32_t codes(int s, int g, int row) const { return (lines[g].v[row] >> (4 * s)) & 0x0f0f0f0fu; }
 };
 
-struct Q5_K {
+struct Q5_K : ScaleAtStart {
   static constexpr bool HAS_MIN = true;
-  static constexpr int ZERO = 0, SUBS = 2, GROUPS = 8;
-  static constexpr int64_t BLOCK_BYTES = layout::Q5_K_BLOCK, SCALE = layout::Q45_K_SCALE, SCALES = layout::Q45_K_SCALES;
+  static constexpr int64_t MIN_SCALE = layout::Q45_K_MIN_SCALE, MINS = layout::Q45_K_MINS;
+  static constexpr int MIN_SUBS = 8, ZERO = 0, SUBS = 2, GROUPS = 8;
+  static constexpr int64_t BLOCK_BYTES = layout::Q5_K_BLOCK, SCALES = layout::Q45_K_SCALES;
   Words fifth[2], lines[8];
   NEXTOKEN_HD Q5_K(const uint8_t* block, int part, int quad) {
     for (int i = 0; i < 2; ++i) {
@@ -103,10 +171,11 @@ struct Q5_K {
   }
 };
 
-struct Q6_K {
+struct Q6_K : ScaleAtStart {
   static constexpr bool HAS_MIN = false;
-  static constexpr int ZERO = 32, SUBS = 4, GROUPS = 4;
-  static constexpr int64_t BLOCK_BYTES = layout::Q6_K_BLOCK, SCALE = layout::Q6_K_SCALE, SCALES = layout::Q6_K_SCALES;
+  static constexpr int64_t MIN_SCALE = 0, MINS = 0;
+  static constexpr int MIN_SUBS = 0, ZERO = 32, SUBS = 4, GROUPS = 4;
+  static constexpr int64_t BLOCK_BYTES = layout::Q6_K_BLOCK, SCALES = layout::Q6_K_SCALES;
   Words lines[4][3]; // of each group: upper bits, then two lines of nibbles
   NEXTOKEN_HD Q6_K(const uint8_t* block, int part, int quad) {
     for (int g = 0; g < 4; ++g)
@@ -126,9 +195,19 @@ NEXTOKEN_HD int sub_scale(const uint8_t* block, int sub_block, int row) {
   const uint8_t byte = block[F::SCALES + sub_block * 16 + row];
   return F::HAS_MIN ? (int)byte : (int)(int8_t)byte;
 }
+template <class F>
 NEXTOKEN_HD int sub_minimum(const uint8_t* block, int sub_block, int row) {
-  return block[layout::Q45_K_MINS + sub_block / 2 * 32 + row * 2 + sub_block % 2];
+  return block[F::MINS + sub_block / 2 * 32 + row * 2 + sub_block % 2];
 }
-NEXTOKEN_HD float half_at(const uint8_t* p) { return from_half(*(const uint16_t*)p); }
+/// Of a row, times sums of sixteen activations each.
+template <class F>
+NEXTOKEN_HD int total_minimum(const uint8_t* block, int row, const int* sums16) {
+  int total = 0;
+  for (int sub = 0; sub < F::MIN_SUBS; ++sub) {
+    const int sum = F::MIN_SUBS == 16 ? sums16[sub] : sums16[2 * sub] + sums16[2 * sub + 1];
+    total += sub_minimum<F>(block, sub, row) * sum;
+  }
+  return total;
+}
 
 } // namespace nextoken::cuda

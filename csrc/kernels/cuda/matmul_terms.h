@@ -31,7 +31,7 @@ struct TermsQ32 {
     F::unpack(weights + place.codes + quad * 16, codes);
     for (int r = 0; r < QUAD; ++r) {
       const int row = quad * QUAD + r;
-      to.scale[unit][row] = half_at(weights + place.scales + row * 2);
+      to.scale[unit][row] = F::scale(weights + place.scales, row);
       if (F::HAS_MIN) to.minimum[unit][row] = half_at(weights + place.minima + row * 2);
     }
     for (int i = 0; i < n; ++i) {
@@ -96,15 +96,10 @@ struct TermsQ256 {
         for (int r = 0; r < QUAD; ++r) total[r] += sub_scale<F>(block, sub, quad * QUAD + r) * sums[r];
       }
       for (int r = 0; r < QUAD; ++r) to.sums[i][unit][part][quad * QUAD + r] = total[r];
-      if (F::HAS_MIN) {
-        int minima = 0;
-        for (int sub = 0; sub < 8; ++sub)
-          minima += sub_minimum(block, sub, row) * (sums16[2 * sub] + sums16[2 * sub + 1]);
-        to.minima[i][unit][row] = (float)minima;
-      }
+      if (F::HAS_MIN) to.minima[i][unit][row] = (float)total_minimum<F>(block, row, sums16);
     }
-    to.scale[unit][row] = half_at(block + F::SCALE + row * 2);
-    if (F::HAS_MIN) to.min_scale[unit][row] = half_at(block + layout::Q45_K_MIN_SCALE + row * 2);
+    to.scale[unit][row] = F::scale(block, row);
+    if (F::HAS_MIN) to.min_scale[unit][row] = half_at(block + F::MIN_SCALE + row * 2);
   }
 
   template <int T>

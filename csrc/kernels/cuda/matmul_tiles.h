@@ -85,7 +85,7 @@ struct Steps32 {
           uint32_t words[2];
           LaneCodes<F>::load(panel[t] + place.codes, group, row + 8 * i, words);
           for (int h = 0; h < 2; ++h) a[t].v[2 * h + i] = less_zero<F::ZERO>(words[h]);
-          rows[t].scale[i] = half_at(panel[t] + place.scales + (row + 8 * i) * 2);
+          rows[t].scale[i] = F::scale(panel[t] + place.scales, row + 8 * i);
           if (F::HAS_MIN) rows[t].minimum[i] = half_at(panel[t] + place.minima + (row + 8 * i) * 2);
         }
       });
@@ -192,8 +192,8 @@ struct Steps256 {
       const int row = t % WARP / 4;
       RowPair pair{};
       for (int i = 0; i < 2; ++i) {
-        pair.scale[i] = half_at(weights + F::SCALE + (row + 8 * i) * 2);
-        if (F::HAS_MIN) pair.minimum[i] = half_at(weights + layout::Q45_K_MIN_SCALE + (row + 8 * i) * 2);
+        pair.scale[i] = F::scale(weights, row + 8 * i);
+        if (F::HAS_MIN) pair.minimum[i] = half_at(weights + F::MIN_SCALE + (row + 8 * i) * 2);
       }
       NEXTOKEN_UNROLL
       for (int tile = 0; tile < TILES; ++tile) {
@@ -204,10 +204,7 @@ struct Steps256 {
             float& sum = sums[t].tile[tile].v[2 * i + j];
             sum = fma1(pair.scale[i] * stage.scale[token], (float)totals[t].tile[tile].v[2 * i + j], sum);
             if (!F::HAS_MIN) continue;
-            int minima = 0;
-            for (int sub = 0; sub < 8; ++sub)
-              minima +=
-                  sub_minimum(weights, sub, row + 8 * i) * (stage.sum[token][2 * sub] + stage.sum[token][2 * sub + 1]);
+            const int minima = total_minimum<F>(weights, row + 8 * i, stage.sum[token]);
             sum = fma1(-(pair.minimum[i] * stage.scale[token]), (float)minima, sum);
           }
         }

@@ -1,6 +1,7 @@
 // Compiled by nvcc for cards, and by the C++ compiler for the host launcher.
 #include "kernels/cuda/ops.h"
 
+#include "kernels/cuda/by_type.h"
 #include "kernels/cuda/queue.h"
 
 namespace nextoken::cuda {
@@ -20,32 +21,13 @@ void embed_as(Queue& queue, const EmbedArgs& args, int64_t rows) {
 } // namespace
 
 void embed(Queue& queue, WeightType type, const EmbedArgs& args, int64_t rows) {
-  switch (type) {
-    case WeightType::f32:
-      return embed_as<ReadF32>(queue, args, rows);
-    case WeightType::f16:
-      return embed_as<ReadF16>(queue, args, rows);
-    case WeightType::bf16:
-      return embed_as<ReadBf16>(queue, args, rows);
-    case WeightType::q4_0:
-      return embed_as<Read32<Q4<false>>>(queue, args, rows);
-    case WeightType::q4_1:
-      return embed_as<Read32<Q4<true>>>(queue, args, rows);
-    case WeightType::q5_0:
-      return embed_as<Read32<Q5<false>>>(queue, args, rows);
-    case WeightType::q5_1:
-      return embed_as<Read32<Q5<true>>>(queue, args, rows);
-    case WeightType::q8_0:
-      return embed_as<Read32<Q8_0>>(queue, args, rows);
-    case WeightType::q4_k:
-      return embed_as<Read256<Q4_K>>(queue, args, rows);
-    case WeightType::q5_k:
-      return embed_as<Read256<Q5_K>>(queue, args, rows);
-    case WeightType::q6_k:
-      return embed_as<Read256<Q6_K>>(queue, args, rows);
-    default:
-      return; // refused when the model was loaded
-  }
+  if (type == WeightType::f32) return embed_as<ReadF32>(queue, args, rows);
+  if (type == WeightType::f16) return embed_as<ReadF16>(queue, args, rows);
+  if (type == WeightType::bf16) return embed_as<ReadBf16>(queue, args, rows);
+  // Others are refused when the model is loaded.
+  with_format(
+      type, [&](auto of) { embed_as<Read32<typename decltype(of)::F>>(queue, args, rows); },
+      [&](auto of) { embed_as<Read256<typename decltype(of)::F>>(queue, args, rows); });
 }
 
 void norm(Queue& queue, const NormKernel::Args& args, int64_t rows) {

@@ -37,6 +37,19 @@ struct LaneCodes<Q5<MIN>> {
   }
 };
 
+/// Types whose nibbles stand for values.
+template <class F>
+struct LaneValues {
+  static NEXTOKEN_HD void load(const uint8_t* q, int group, int row, uint32_t (&words)[2]) {
+    LaneCodes<Q4<false>>::load(q, group, row, words);
+    for (uint32_t& word : words) word = lookup(F::values(), word);
+  }
+};
+template <>
+struct LaneCodes<IQ4_NL> : LaneValues<IQ4_NL> {};
+template <>
+struct LaneCodes<MXFP4> : LaneValues<MXFP4> {};
+
 template <>
 struct LaneCodes<Q8_0> {
   static NEXTOKEN_HD void load(const uint8_t* q, int group, int row, uint32_t (&words)[2]) {
