@@ -144,6 +144,7 @@ cuda-host: $(VENV)/build-tools ## compile the CUDA kernels for the processor, wh
 	cmake --build build/cuda_host --target _cuda_host -j $(JOBS)
 
 # On a machine with a card and no network: PYTHON has pybind11 and numpy, and the package is built into build/card.
+card_there = @nvidia-smi -L 2>/dev/null | grep -q GPU || { echo "no NVIDIA card here, or no driver that sees one: nothing was run"; exit 1; }
 ON_CARD = PYTHONPATH=build/card/site:. $(PYTHON)
 card_build = cmake -S . -B build/card -DNEXTOKEN_CUDA=ON -DNEXTOKEN_CUDA_HOST=ON -DCMAKE_CUDA_ARCHITECTURES=native \
   -DPython_EXECUTABLE=$$(command -v $(PYTHON)) -Dpybind11_DIR=$$($(PYTHON) -m pybind11 --cmakedir) \
@@ -151,6 +152,7 @@ card_build = cmake -S . -B build/card -DNEXTOKEN_CUDA=ON -DNEXTOKEN_CUDA_HOST=ON
   && cp -R python/nextoken build/card/site/ && cmake --install build/card --prefix build/card/site
 
 test-cuda: ## on a machine with a card: the bits of the CPU on it, its tests, and compute-sanitizer where there is one
+	$(card_there)
 	$(card_build)
 	$(ON_CARD) -m bench.cuda check
 	@if $(PYTHON) -c "import pytest, hypothesis, gguf" 2>/dev/null; then \
@@ -161,6 +163,7 @@ test-cuda: ## on a machine with a card: the bits of the CPU on it, its tests, an
 	else echo "no compute-sanitizer here"; fi
 
 bench-cuda: ## on a machine with a card: decode, prefill and 64 sessions on random weights, beside its copy bandwidth
+	$(card_there)
 	$(card_build)
 	$(ON_CARD) -m bench.cuda measure
 

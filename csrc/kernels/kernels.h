@@ -25,6 +25,7 @@ struct Batch {
   std::vector<int64_t> positions; // [T]
   std::vector<BatchPiece> pieces; // in row order
   Poll* poll = nullptr;
+  bool op_by_op = false; // each call is waited for: nothing need be kept back
 
   int64_t size() const { return (int64_t)token_ids.size(); }
 };

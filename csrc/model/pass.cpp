@@ -213,6 +213,7 @@ void run_pass(Model& model, const std::vector<SequenceStep>& steps, Logits logit
   const Running pass{model, kernels, steps, recording ? &*recording : nullptr};
   Batch& batch = model.workspace.batch;
   batch.poll = poll;
+  batch.op_by_op = profile != nullptr;
   Cursor cursor;
   while (done < total) {
     cursor.next(steps, batch, model.workspace.batch_sequences);

@@ -38,6 +38,12 @@ OpTotals work_of(const Batch& batch, const AttentionSpec& spec) {
 
 } // namespace
 
+/// A device is waited for: its time is not that of a call.
+void ProfiledKernels::lap(Op op, const OpTotals& work) {
+  inner_.finish();
+  recording_.lap(op, work);
+}
+
 Op ProfiledKernels::op_of(const Linear& w) const {
   for (const Layer& layer : weights_.layers) {
     if (&w == &layer.qkv || &w == &layer.q) return Op::qkv;
@@ -52,76 +58,76 @@ Op ProfiledKernels::op_of(const Linear& w) const {
 void ProfiledKernels::embed(const Matrix& table, const Batch& batch, float scale, Rows<float> x) {
   recording_.lap(Op::rest);
   inner_.embed(table, batch, scale, x);
-  recording_.lap(Op::embed);
+  lap(Op::embed);
 }
 
 void ProfiledKernels::add_positions(const Matrix& table, const Batch& batch, Rows<float> room, Rows<float> x) {
   inner_.add_positions(table, batch, room, x);
-  recording_.lap(Op::embed);
+  lap(Op::embed);
 }
 
 void ProfiledKernels::norm(const Batch& batch, Rows<const float> x, const Norm& norm, const Linear& next, Hidden& h) {
   inner_.norm(batch, x, norm, next, h);
-  recording_.lap(Op::norm);
+  lap(Op::norm);
 }
 
 void ProfiledKernels::matmul(const Batch& batch, const Hidden& h, const Linear& w, Rows<float> y) {
   inner_.matmul(batch, h, w, y);
-  recording_.lap(op_of(w), work_of(w, h.rows().rows));
+  lap(op_of(w), work_of(w, h.rows().rows));
 }
 
 void ProfiledKernels::head_norm(const Batch& batch, Rows<float> heads, int64_t head_dim, const Norm& norm) {
   inner_.head_norm(batch, heads, head_dim, norm);
-  recording_.lap(Op::rope);
+  lap(Op::rope);
 }
 
 void ProfiledKernels::add_bias(const Batch& batch, const std::vector<float>& bias, Rows<float> y) {
   inner_.add_bias(batch, bias, y);
-  recording_.lap(Op::rest);
+  lap(Op::rest);
 }
 
 void ProfiledKernels::clamp(const Batch& batch, float limit, Rows<float> y) {
   inner_.clamp(batch, limit, y);
-  recording_.lap(Op::rest);
+  lap(Op::rest);
 }
 
 void ProfiledKernels::scale(const Batch& batch, float factor, Rows<float> y) {
   inner_.scale(batch, factor, y);
-  recording_.lap(Op::rest);
+  lap(Op::rest);
 }
 
 void ProfiledKernels::rope_angles(const Batch& batch, const std::vector<double>& inverse_frequencies, double magnitude,
                                   RopeAngles angles) {
   inner_.rope_angles(batch, inverse_frequencies, magnitude, angles);
-  recording_.lap(Op::rope);
+  lap(Op::rope);
 }
 
 void ProfiledKernels::rope(const Batch& batch, RopePairs pairs, const RopeAngles& angles, int64_t head_dim,
                            Rows<float> heads) {
   inner_.rope(batch, pairs, angles, head_dim, heads);
-  recording_.lap(Op::rope);
+  lap(Op::rope);
 }
 
 void ProfiledKernels::store(const Batch& batch, int64_t layer, Rows<const float> k, Rows<const float> v) {
   inner_.store(batch, layer, k, v);
-  recording_.lap(Op::rope);
+  lap(Op::rope);
 }
 
 void ProfiledKernels::attention(const Batch& batch, int64_t layer, const AttentionSpec& spec, Rows<const float> q,
                                 const Linear& next, Hidden& a) {
   inner_.attention(batch, layer, spec, q, next, a);
-  recording_.lap(Op::attention, work_of(batch, spec));
+  lap(Op::attention, work_of(batch, spec));
 }
 
 void ProfiledKernels::gated_activation(const Batch& batch, Gate gate, Rows<const float> gate_up, const Linear& next,
                                        Hidden& f) {
   inner_.gated_activation(batch, gate, gate_up, next, f);
-  recording_.lap(Op::activation);
+  lap(Op::activation);
 }
 
 void ProfiledKernels::activation(const Batch& batch, Gate gate, Rows<const float> up, const Linear& next, Hidden& f) {
   inner_.activation(batch, gate, up, next, f);
-  recording_.lap(Op::activation);
+  lap(Op::activation);
 }
 
 void ProfiledKernels::head_matmul(const Batch& batch, Rows<const float> x, const std::vector<Matrix>& heads,
@@ -129,12 +135,12 @@ void ProfiledKernels::head_matmul(const Batch& batch, Rows<const float> x, const
   inner_.head_matmul(batch, x, heads, room, y);
   Linear all;
   for (const Matrix& head : heads) all.parts.push_back(&head);
-  recording_.lap(Op::latents, work_of(all, x.rows));
+  lap(Op::latents, work_of(all, x.rows));
 }
 
 void ProfiledKernels::route(const Batch& batch, const RoutingSpec& spec, Rows<float> scores, Routes& routes) {
   inner_.route(batch, spec, scores, routes);
-  recording_.lap(Op::rest);
+  lap(Op::rest);
 }
 
 void ProfiledKernels::experts(const Batch& batch, const Routes& routes, const std::vector<Expert>& experts, Gate gate,
@@ -146,22 +152,22 @@ void ProfiledKernels::experts(const Batch& batch, const Routes& routes, const st
   for (size_t e = 0; e < experts.size(); ++e) {
     if (taken[e]) work.bytes += experts[e].gate.bytes() + experts[e].up.bytes() + experts[e].down.bytes();
   }
-  recording_.lap(Op::down, work);
+  lap(Op::down, work);
 }
 
 void ProfiledKernels::add_gated(const Batch& batch, Rows<const float> score, Rows<float> part, Rows<float> y) {
   inner_.add_gated(batch, score, part, y);
-  recording_.lap(Op::rest);
+  lap(Op::rest);
 }
 
 void ProfiledKernels::add_residual(const Batch& batch, Rows<float> y, const Norm& norm, Rows<float> x) {
   inner_.add_residual(batch, y, norm, x);
-  recording_.lap(Op::norm);
+  lap(Op::norm);
 }
 
 void ProfiledKernels::soft_cap(const Batch& batch, float cap, Rows<float> x) {
   inner_.soft_cap(batch, cap, x);
-  recording_.lap(Op::head);
+  lap(Op::head);
 }
 
 } // namespace nextoken

@@ -44,6 +44,7 @@ class ProfiledKernels : public Kernels {
   }
 
  private:
+  void lap(Op op, const OpTotals& work = {});
   Op op_of(const Linear& w) const;
 
   Kernels& inner_;

@@ -89,6 +89,18 @@ def test_without_graphs_kernels_are_launched_one_by_one_and_the_log_says_so(
     assert host.graphs(card)["launches"] == 0
 
 
+def test_a_profiled_step_waits_for_each_op_and_chooses_the_same(host: Any, card: Any, path: Path) -> None:
+    with LLM(path, device="cuda") as llm:
+        plain = llm.generate([1, 2, 3], max_tokens=4, ignore_eos=True)
+        launches = host.graphs(card)["launches"]
+        profiled = llm.generate([1, 2, 3], max_tokens=4, ignore_eos=True, profile=True)
+    assert launches > 0
+    assert host.graphs(card)["launches"] == launches
+    assert profiled.token_ids == plain.token_ids
+    ops = {op.name: op for op in profiled.timings.decode_ops}
+    assert {"norm", "qkv", "attention", "gate_up", "down", "head", "sampling"} <= set(ops)
+
+
 def test_a_mixture_of_experts_waits_within_its_steps_and_has_no_graphs(
     host: Any, card: Any, tmp_path: Path
 ) -> None:

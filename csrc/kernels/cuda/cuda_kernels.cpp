@@ -76,7 +76,7 @@ void CudaKernels::tell_tiles(const Batch& batch, int64_t group) {
 void CudaKernels::embed(const Matrix& table, const Batch& batch, float scale, Rows<float> x) {
   if (batch.poll) (*batch.poll)();
   // A step of one token a sequence: one more graph like the last.
-  queue_.start(batch.size() == (int64_t)batch.pieces.size());
+  queue_.start(!batch.op_by_op && batch.size() == (int64_t)batch.pieces.size());
   const int none = 0;
   card_.upload(failed_.data(), &none, 4);
   ids_.assign(batch.token_ids.begin(), batch.token_ids.end());
