@@ -167,4 +167,5 @@ PYBIND11_MODULE(_cuda, m) {
   py::register_local_exception_translator(nextoken::cuda::translate);
   nextoken::cuda::bind_devices(m);
   nextoken::cuda::bind_ops(m);
+  nextoken::cuda::bind_attention(m);
 }

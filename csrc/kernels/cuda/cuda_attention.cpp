@@ -9,13 +9,13 @@ namespace {
 
 constexpr int64_t PARTIAL_BYTES = int64_t{64} << 20; // of attention, at once
 
+} // namespace
+
 CacheLayout layout_of(const KvShape& shape, int64_t layer) {
   const int64_t head_bytes = shape.k_bytes() + shape.v_bytes();
   return {shape.type,      shape.head_dim, divide_up(shape.head_dim, 16) * 16,   shape.k_bytes(),
           shape.v_bytes(), head_bytes,     layer * shape.n_kv_heads * head_bytes};
 }
-
-} // namespace
 
 void CudaKernels::rope_angles(const Batch& batch, const std::vector<double>& inverse_frequencies, double magnitude,
                               RopeAngles angles) {

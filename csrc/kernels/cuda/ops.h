@@ -1,5 +1,6 @@
 // The kernels as functions: each launches one and returns at once. Pointers are the card's.
 #pragma once
+#include "cache/cache.h"
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/choose.h"
 #include "kernels/cuda/elementwise.h"
@@ -11,6 +12,9 @@
 namespace nextoken::cuda {
 
 class Queue;
+
+/// Of a layer of a cache.
+CacheLayout layout_of(const KvShape& shape, int64_t layer);
 
 bool multiplies(WeightType type);
 void matmul(Queue& queue, WeightType type, const MatmulArgs& args, int64_t n_panels);

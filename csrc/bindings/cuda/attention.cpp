@@ -1,0 +1,103 @@
+// Attention of a card over a cache made on the spot, on NumPy arrays: what the tests compare with the CPU's.
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <optional>
+#include <stdexcept>
+#include <vector>
+
+#include "base/buffer.h"
+#include "bindings/cuda/module.h"
+#include "cache/cache.h"
+#include "kernels/cuda/ops.h"
+#include "kernels/cuda/queue.h"
+
+namespace py = pybind11;
+
+namespace nextoken::cuda {
+namespace {
+
+using Floats = py::array_t<float, py::array::c_style>;
+
+Buffer on_card(Card& card, const void* from, int64_t bytes) {
+  Buffer buffer(&card, bytes, "an array");
+  if (bytes > 0) card.upload(buffer.data(), from, bytes);
+  return buffer;
+}
+template <class T>
+Buffer on_card(Card& card, const std::vector<T>& values) {
+  return on_card(card, values.data(), (int64_t)(values.size() * sizeof(T)));
+}
+Buffer on_card(Card& card, const std::optional<Floats>& values) {
+  return values ? on_card(card, values->data(), (int64_t)values->nbytes()) : Buffer();
+}
+
+/// Query heads of a kv head and tokens of the only sequence, TILE_ROWS pairs of them at a time.
+std::vector<AttentionTile> tiles_of(int64_t n_tokens, int64_t first_position, int64_t group) {
+  std::vector<AttentionTile> tiles;
+  const int64_t heads = std::min<int64_t>(group, TILE_ROWS), tokens = TILE_ROWS / heads;
+  for (int64_t t = 0; t < n_tokens; t += tokens)
+    for (int64_t head = 0; head < group; head += heads)
+      tiles.push_back({t, first_position + t, 0, (int32_t)std::min(tokens, n_tokens - t), (int32_t)head,
+                       (int32_t)std::min(heads, group - head)});
+  return tiles;
+}
+
+Floats attention_arrays(const py::capsule& device, const Floats& q, const Floats& k, const Floats& v, int kv_type,
+                        int64_t window, float scale, float soft_cap, const std::optional<Floats>& slopes,
+                        const std::optional<Floats>& sinks) {
+  Card& card = card_of(device);
+  Queue queue(card);
+  if (q.ndim() != 3 || k.ndim() != 3 || k.size() != v.size() || q.size() == 0 || q.shape(0) > k.shape(0) ||
+      q.shape(2) != k.shape(2) || q.shape(1) % k.shape(1) != 0 || kv_type < 0 || kv_type > (int)KvType::q8) {
+    throw std::invalid_argument("q must be (T, heads, head_dim), k and v (T_kv, kv heads, head_dim)");
+  }
+  const int64_t rows = q.shape(0), n_heads = q.shape(1), d = q.shape(2), n_keys = k.shape(0), kv_heads = k.shape(1);
+  for (const std::optional<Floats>* each : {&slopes, &sinks}) {
+    if (*each && (*each)->size() != n_heads) throw std::invalid_argument("slopes and sinks must be (heads,)");
+  }
+  const KvShape shape{1, kv_heads, d, (KvType)kv_type};
+  const CacheLayout layout = layout_of(shape, 0);
+  const int64_t n_blocks = divide_up(n_keys, KV_BLOCK), n_segments = divide_up(n_keys, ATTENTION_SEGMENT);
+  const Buffer memory(&card, n_blocks * shape.block_bytes(), "a cache");
+  std::vector<uint8_t*> table;
+  std::vector<RowPlace> places;
+  // Blocks in the opposite order: the table alone says where they are.
+  for (int64_t b = 0; b < n_blocks; ++b) table.push_back(memory.data() + (n_blocks - 1 - b) * shape.block_bytes());
+  for (int64_t i = 0; i < n_keys; ++i) places.push_back({table[(size_t)(i / KV_BLOCK)], i % KV_BLOCK});
+  const std::vector<AttentionTile> tiles = tiles_of(rows, n_keys - rows, n_heads / kv_heads);
+
+  const Buffer queries = on_card(card, q.data(), (int64_t)q.nbytes()),
+               keys = on_card(card, k.data(), (int64_t)k.nbytes());
+  const Buffer values = on_card(card, v.data(), (int64_t)v.nbytes()), told_places = on_card(card, places);
+  const Buffer told_table = on_card(card, table), told_tiles = on_card(card, tiles);
+  const Buffer told_slopes = on_card(card, slopes), told_sinks = on_card(card, sinks);
+  const int64_t results = rows * n_heads * n_segments;
+  const Buffer room(&card, results * (layout.width + 2) * 4, "partial results"), out(&card, q.size() * 4, "a result");
+  float* const out_room = room.as<float>();
+  const Partials partials{out_room + results * layout.width, out_room + results * (layout.width + 1), out_room,
+                          n_segments, 0};
+  kv_write(queue,
+           {layout, told_places.as<RowPlace>(), keys.as<float>(), values.as<float>(), kv_heads * d, kv_heads * d},
+           n_keys, kv_heads);
+  attention(queue,
+            {layout, told_table.as<uint8_t*>(), told_tiles.as<AttentionTile>(), queries.as<float>(), n_heads * d,
+             n_heads, n_heads / kv_heads, window, scale, soft_cap, told_slopes.as<float>(), partials},
+            (int64_t)tiles.size(), kv_heads);
+  merge(queue, {partials, n_heads, d, layout.width, out.as<float>(), n_heads * d, told_sinks.as<float>()}, rows);
+  Floats y({(py::ssize_t)rows, (py::ssize_t)n_heads, (py::ssize_t)d});
+  card.download(y.mutable_data(), out.data(), (int64_t)y.nbytes());
+  card.check();
+  return y;
+}
+
+} // namespace
+
+void bind_attention(py::module_& m) {
+  m.def("attention", attention_arrays, py::arg("device"), py::arg("q"), py::arg("k"), py::arg("v"), py::arg("kv_type"),
+        py::arg("window"), py::arg("scale"), py::arg("soft_cap"), py::arg("slopes"), py::arg("sinks"),
+        "Causal attention of the last T of T_kv positions; window and soft_cap of 0 for none.");
+}
+
+} // namespace nextoken::cuda
