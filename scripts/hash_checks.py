@@ -35,7 +35,7 @@ def hashes(arguments: argparse.Namespace) -> Iterator[str]:
     runs += [(f"clang of ziglang -O3, {e}", e, wheel_built) for e in emulators_here(EMULATED)]
     arm = arguments.work / "aarch64" / "core" / "tests" / "native" / "kernel_hashes"
     if shutil.which("qemu-aarch64") and Path("/usr/aarch64-linux-gnu").exists():
-        for cpu in ("max", "cortex-a53"):
+        for cpu in ("max", "neoverse-n1", "cortex-a53"):
             emulator = f"qemu-aarch64 -L /usr/aarch64-linux-gnu -cpu {cpu}"
             runs.append((f"clang of ziglang -O3, {emulator}", emulator, arm))
     else:

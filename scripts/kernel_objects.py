@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 
-ISAS = ("scalar", "avx2", "avxvnni", "avx512", "avx512bf16", "amx", "neon", "dotprod")
+ISAS = ("scalar", "avx2", "avxvnni", "avx512", "avx512bf16", "amx", "neon", "dotprod", "i8mm")
 
 
 def faults(library: str) -> list[str]:

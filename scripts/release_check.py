@@ -154,7 +154,7 @@ def installed_arm64(arguments: argparse.Namespace) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         zipfile.ZipFile(wheel).extractall(folder)
         path = f"{folder}:{arguments.arm64.resolve() / 'site'}"
-        for cpu, isas in (("max", ("dotprod", "neon", "scalar")), ("cortex-a53", ("neon",))):
+        for cpu, isas in (("max", ("i8mm", "dotprod", "neon", "scalar")), ("cortex-a53", ("neon",))):
             emulator = [
                 "qemu-aarch64",
                 "-cpu",
@@ -167,7 +167,7 @@ def installed_arm64(arguments: argparse.Namespace) -> Iterator[str]:
                 f"PYTHONPATH={path}",
             ]
             for isa in isas:
-                model = [arguments.model] if arguments.model and isa == "dotprod" else []
+                model = [arguments.model] if arguments.model and isa == "i8mm" else []
                 check = [ROOT / "scripts" / "check_installed.py", arguments.tiny, *model]
                 said = say(*emulator, "-E", f"NEXTOKEN_ISA={isa}", root / "usr/bin/python3.11", *check)
                 yield f"qemu-aarch64 -cpu {cpu}: {said.strip()}"

@@ -10,6 +10,10 @@
 #endif
 #elif defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
+#elif defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
+
+#include <cstddef>
 #endif
 
 namespace nextoken {
@@ -62,15 +66,19 @@ CpuFeatures detect() {
 }
 #elif defined(__aarch64__) && defined(__linux__)
 CpuFeatures detect() {
-  constexpr unsigned long ASIMDDP = 1ul << 20; // HWCAP_ASIMDDP, which headers of old systems lack
+  constexpr unsigned long ASIMDDP = 1ul << 20, I8MM = 1ul << 13; // HWCAP_ASIMDDP, HWCAP2_I8MM: old headers lack them
   CpuFeatures f{};
   f.dotprod = (getauxval(AT_HWCAP) & ASIMDDP) != 0;
+  f.i8mm = f.dotprod && (getauxval(AT_HWCAP2) & I8MM) != 0;
   return f;
 }
 #elif defined(__aarch64__) && defined(__APPLE__)
 CpuFeatures detect() {
   CpuFeatures f{};
   f.dotprod = true; // every Apple processor since the A13, and so every Mac
+  int i8mm = 0;
+  size_t size = sizeof i8mm;
+  f.i8mm = sysctlbyname("hw.optional.arm.FEAT_I8MM", &i8mm, &size, nullptr, 0) == 0 && i8mm != 0;
   return f;
 }
 #else

@@ -39,6 +39,7 @@ const std::vector<Candidate>& candidates() {
       {&cpu::avxvnni::table, cpu_features().avxvnni, "AVX-VNNI, AVX2, FMA and F16C"},
       {&cpu::avx2::table, cpu_features().avx2, "AVX2, FMA and F16C"},
 #elif defined(__aarch64__)
+      {&cpu::i8mm::table, cpu_features().i8mm, "the byte products (i8mm) of ARMv8.6"},
       {&cpu::dotprod::table, cpu_features().dotprod, "the dot products of ARMv8.2"},
       {&cpu::neon::table, true, ""},
 #endif

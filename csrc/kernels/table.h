@@ -8,7 +8,7 @@
 namespace nextoken {
 
 struct KernelTable {
-  const char* name; // "scalar", "avx2", "avxvnni", "avx512", "avx512bf16", "amx", "neon", "dotprod"
+  const char* name; // "scalar", "avx2", "avxvnni", "avx512", "avx512bf16", "amx", "neon", "dotprod", "i8mm"
 
   void (*matmul)(const MatmulArgs& args);
   /// Row `row` of a packed matrix as floats: embedding look-up. out [k]
@@ -93,6 +93,9 @@ namespace neon {
 extern const KernelTable table;
 }
 namespace dotprod {
+extern const KernelTable table;
+}
+namespace i8mm {
 extern const KernelTable table;
 }
 } // namespace cpu

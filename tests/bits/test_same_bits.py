@@ -67,7 +67,7 @@ def isas_here() -> tuple[str, ...]:
     """The instruction sets that this processor runs, the plainest first; the others are tried where they run."""
     return tuple(
         isa
-        for isa in ("scalar", "avx2", "avxvnni", "avx512", "avx512bf16", "amx", "neon", "dotprod")
+        for isa in ("scalar", "avx2", "avxvnni", "avx512", "avx512bf16", "amx", "neon", "dotprod", "i8mm")
         if _runs(isa)
     )
 
