@@ -11,8 +11,9 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from pathlib import Path
 
-ISAS = ("scalar", "avx2", "avxvnni", "avx512", "avx512bf16", "amx", "neon", "dotprod", "i8mm")
+ISAS = {file.stem for file in (Path(__file__).parent.parent / "csrc/kernels/cpu").glob("*.cpp")}
 
 
 def faults(library: str) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nextoken import _native
+from nextoken import _native, kernels
 from nextoken.architectures import plan
 from nextoken.checkpoints.gguf import open_gguf
 from tests.bits.matrix import JUNK, Logits, Way, all_ways, check_same_bits, few_ways
@@ -62,22 +62,9 @@ class NativeMachine:
         state.rewind(n)
 
 
-@cache
 def isas_here() -> tuple[str, ...]:
     """The instruction sets that this processor runs, the plainest first; the others are tried where they run."""
-    return tuple(
-        isa
-        for isa in ("scalar", "avx2", "avxvnni", "avx512", "avx512bf16", "amx", "neon", "dotprod", "i8mm")
-        if _runs(isa)
-    )
-
-
-def _runs(isa: str) -> bool:
-    try:
-        _native.Sampler(vocab_size=4, isa=isa)
-    except ValueError:
-        return False
-    return True
+    return tuple(reversed(kernels.isas()))
 
 
 def sequences(vocab_size: int, lengths: tuple[int, ...], seed: int = 5) -> list[list[int]]:

@@ -11,7 +11,7 @@ namespace nextoken::cpu::i8mm {
 constexpr const char* ISA_NAME = "i8mm";
 // clang-format off: in the order they need each other
 #include "vec_neon.h"
-#include "vec_i8mm_sums.h"
+#include "vec_dotprod_sums.h"
 #include "kernels.inl"
 // clang-format on
 
