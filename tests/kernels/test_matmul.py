@@ -89,7 +89,7 @@ def _codes(data: np.ndarray, weight_type: str, n: int, k: int) -> np.ndarray:
 
 @pytest.mark.parametrize("isa", kernels.isas())
 @pytest.mark.parametrize("weight_type", BLOCKED)
-@pytest.mark.parametrize("code", [0, 255])
+@pytest.mark.parametrize("code", [0, 0x80, 255])
 @pytest.mark.parametrize("sign", ["plus", "minus", "alternating"])
 def test_extreme_codes_and_activations_do_not_saturate(weight_type, code, sign, isa):
     n, k, size = 17, 512, TYPES[weight_type][1]
@@ -98,7 +98,7 @@ def test_extreme_codes_and_activations_do_not_saturate(weight_type, code, sign, 
         data[:, : 1 if weight_type == "mxfp4" else 4] = 0x70
     else:
         set_scales(data, weight_type, [1.0] * len(HALVES.get(weight_type, (0,))))
-    x = np.full((5, k), 1.0 if sign == "plus" else -1.0, np.float32)
+    x = np.full((7, k), 1.0 if sign == "plus" else -1.0, np.float32)
     if sign == "alternating":
         x[:, ::2] = 1.0
     expected, tolerance = reference.matmul(x, kernels.dequantize(data, weight_type, (n, k)), weight_type)

@@ -32,6 +32,7 @@ static inline void row_of_codes(Codes codes, int64_t lane, uint8_t* four) {
 // clang-format off: in the order they need each other
 #include "matmul_formats.inl"
 #include "matmul_tile.inl"
+#include "matmul_q32_many.inl"
 #include "matmul_q32.inl"
 #include "matmul_q256_many.inl"
 #include "matmul_q256.inl"

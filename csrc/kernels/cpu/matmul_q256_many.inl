@@ -6,8 +6,8 @@ struct Sums16 {
   int32_t start[T][F::SUB_BLOCKS]; // of a sub-block's sum
   int16_t pairs[T][F::SUB_BLOCKS]; // sums of activations of sub-blocks, at most 4,064
 
-  FORCE_INLINE void set(const int32_t* sum16, int64_t stride) {
-    UNROLL for (int t = 0; t < T; ++t, sum16 += stride) {
+  FORCE_INLINE void set(const int32_t* sum16, int64_t stride, int n = T) {
+    UNROLL for (int t = 0; t < n; ++t, sum16 += stride) {
       for (int sub = 0; sub < F::SUB_BLOCKS; ++sub) {
         const int32_t sum = F::SUB_BLOCKS == 16 ? sum16[sub] : sum16[2 * sub] + sum16[2 * sub + 1];
         if constexpr (F::ZERO) start[t][sub] = BlockSum<F::BITS, F::ZERO>::start_of(sum);
@@ -24,8 +24,9 @@ struct Sums16 {
 };
 
 // Many tokens against R columns: a block is expanded once for all of them, their results so far wait in memory. MOST of
-// them make a tile; where that is more than K_TOKENS, there is one.
-template <class F, int R, int MOST = K_TOKENS>
+// them make a tile; where that is more than K_TOKENS, there is one. TURNS times R columns take a block in turn, so that
+// its activations stay in the first cache.
+template <class F, int R, int TURNS, int MOST = K_TOKENS>
 struct ExpandedQ256 {
   using Sum = BlockSum<F::BITS, F::ZERO>;
   static constexpr int TOKENS = 48; // at most, so that everything stays in the first cache
@@ -35,7 +36,8 @@ struct ExpandedQ256 {
   Scale scales[R][F::SUB_BLOCKS];
   Pairs mins[R][F::SUB_BLOCKS / 2];
   F32xL d[R], dmin[R];
-  F32xL acc[TOKENS][R];
+  F32xL acc[TURNS][TOKENS][R];
+  Sums16<F, TOKENS> sums16;
   const uint8_t* next[R];
 
   template <int STEP>
@@ -64,27 +66,24 @@ struct ExpandedQ256 {
     if constexpr (G < F::SUB_GROUPS) {
       if constexpr (AHEAD)
         UNROLL for (int r = 0; r < TILE_R; ++r) prefetch(next[first + r] + (sub * F::SUB_GROUPS + G) * layout::LINE);
-      UNROLL for (int r = 0; r < TILE_R; ++r) {
-        const Codes c = load_codes(codes[first + r][sub * F::SUB_GROUPS + G]);
-        UNROLL for (int t = 0; t < T; ++t) sums[t][r].template add<G>(c, x + t * stride + G * 4);
-      }
+      Codes c[TILE_R];
+      UNROLL for (int r = 0; r < TILE_R; ++r) c[r] = load_codes(codes[first + r][sub * F::SUB_GROUPS + G]);
+      add_group<G>(sums, c, x + G * 4, stride);
       add_groups<T, AHEAD, G + 1>(sums, sub, first, x, stride);
     }
   }
 
   // Block b of T tokens from `token` on against TILE_R columns from `first` on.
   template <int T, bool AHEAD>
-  void add_block(const MatmulArgs& a, int64_t b, int64_t token, int first, F32xL (*so_far)[R]) const {
+  void add_block(const MatmulArgs& a, int64_t b, int64_t token, int from, int first, F32xL (*so_far)[R]) const {
     const int8_t* x = a.in.codes + token * a.in.codes_stride + b * 256;
     const float* x_scale = a.in.scale + token * a.in.scale_stride + b;
-    Sums16<F, T> sums16;
-    sums16.set(a.in.sum + token * a.in.sum_stride + b * 16, a.in.sum_stride);
     I32xL total[T][TILE_R];
     UNROLL for (int t = 0; t < T; ++t) UNROLL for (int r = 0; r < TILE_R; ++r) total[t][r] = zeroI();
     for (int sub = 0; sub < F::SUB_BLOCKS; ++sub, x += F::SUB_GROUPS * 4) {
       Sum sums[T][TILE_R];
       UNROLL for (int t = 0; t < T; ++t) UNROLL for (int r = 0; r < TILE_R; ++r) sums[t][r].clear(
-          sums16.start_of(t, sub));
+          sums16.start_of(from + t, sub));
       add_groups<T, AHEAD, 0>(sums, sub, first, x, a.in.codes_stride);
       UNROLL for (int r = 0; r < TILE_R; ++r) {
         const Scale scale = scales[first + r][sub];
@@ -98,7 +97,7 @@ struct ExpandedQ256 {
         if constexpr (F::HAS_MIN) {
           I32xL minima = zeroI();
           UNROLL for (int p = 0; p < F::SUB_BLOCKS / 2; ++p) minima =
-              add_pair_products(minima, mins[first + r][p], sums16.pair(t, p));
+              add_pair_products(minima, mins[first + r][p], sums16.pair(from + t, p));
           sum = fnmaL(mulL(dmin[first + r], s), to_floatL(minima), sum);
         }
         so_far[t][first + r] = sum;
@@ -106,38 +105,47 @@ struct ExpandedQ256 {
     }
   }
 
+  // Tokens [from, from + n) of those in hand, which begin at `token`.
   template <int T, bool AHEAD>
-  void add_tokens(int n, const MatmulArgs& a, int64_t b, int64_t token, F32xL (*so_far)[R]) const {
+  void add_tokens(int n, const MatmulArgs& a, int64_t b, int64_t token, int from, F32xL (*so_far)[R]) const {
     if (n == T) {
-      for (int first = 0; first < R; first += TILE_R) add_block<T, AHEAD>(a, b, token, first, so_far);
+      for (int first = 0; first < R; first += TILE_R)
+        add_block<T, AHEAD>(a, b, token + from, from, first, so_far + from);
     } else if constexpr (T > 1) {
-      add_tokens<T - 1, AHEAD>(n, a, b, token, so_far);
+      add_tokens<T - 1, AHEAD>(n, a, b, token, from, so_far);
     }
   }
 
+  // TURNS times R columns from `first_column` on.
   static void run(const MatmulArgs& a, int64_t first_column) {
     ExpandedQ256 e;
     const int64_t blocks = a.k / 256;
     for (int64_t token = a.token_begin; token < a.token_end; token += TOKENS) {
       const int n = (int)(a.token_end - token < TOKENS ? a.token_end - token : TOKENS);
       const int tiles = (n + MOST - 1) / MOST; // of almost the same size
-      for (int t = 0; t < n; ++t) UNROLL for (int r = 0; r < R; ++r) e.acc[t][r] = zeroL();
+      for (int i = 0; i < TURNS; ++i)
+        for (int t = 0; t < n; ++t) UNROLL for (int r = 0; r < R; ++r) e.acc[i][t][r] = zeroL();
       for (int64_t b = 0; b < blocks; ++b) {
-        for (int r = 0; r < R; ++r) {
-          const Column c = column(a, first_column + r), then = column(a, first_column + R + r);
-          e.next[r] = b + 1 < blocks ? c.panel + (b + 1) * F::BLOCK_BYTES : then.panel;
-          e.expand(r, c.panel + b * F::BLOCK_BYTES, c.lane);
-        }
-        e.template add_tokens<MOST, true>(n / tiles, a, b, token, e.acc);
-        if constexpr (MOST == K_TOKENS) {
-          for (int i = 1; i < tiles; ++i) {
-            const int from = n * i / tiles, to = n * (i + 1) / tiles;
-            e.template add_tokens<MOST, false>(to - from, a, b, token + from, e.acc + from);
+        e.sums16.set(a.in.sum + token * a.in.sum_stride + b * 16, a.in.sum_stride, n);
+        for (int i = 0; i < TURNS; ++i) {
+          const int64_t columns = first_column + i * R;
+          for (int r = 0; r < R; ++r) {
+            const Column c = column(a, columns + r), then = column(a, columns + TURNS * R + r);
+            e.next[r] = b + 1 < blocks ? c.panel + (b + 1) * F::BLOCK_BYTES : then.panel;
+            e.expand(r, c.panel + b * F::BLOCK_BYTES, c.lane);
+          }
+          e.template add_tokens<MOST, true>(n / tiles, a, b, token, 0, e.acc[i]);
+          if constexpr (MOST == K_TOKENS) {
+            for (int tile = 1; tile < tiles; ++tile) {
+              const int from = n * tile / tiles, to = n * (tile + 1) / tiles;
+              e.template add_tokens<MOST, false>(to - from, a, b, token, from, e.acc[i]);
+            }
           }
         }
       }
-      for (int t = 0; t < n; ++t)
-        UNROLL for (int r = 0; r < R; ++r) store_column(a, first_column + r, token + t, e.acc[t][r]);
+      for (int i = 0; i < TURNS; ++i)
+        for (int t = 0; t < n; ++t)
+          UNROLL for (int r = 0; r < R; ++r) store_column(a, first_column + i * R + r, token + t, e.acc[i][t][r]);
     }
   }
 };

@@ -91,7 +91,16 @@ struct TilesQ32 {
     }
   };
 
-  static void matmul(const MatmulArgs& a) { run_tiles<Tile, ONE_COLUMNS, FEW_TOKENS, 1, MANY_TOKENS, MANY_COLUMNS>(a); }
+  static void matmul(const MatmulArgs& a) {
+    if constexpr (PANELS_IN_TURN > 1) {
+      if (a.token_end - a.token_begin > FEW_TOKENS) {
+        for (int64_t p = a.panel_begin; p < a.panel_end; p += PANELS_IN_TURN)
+          ExpandedQ32<F>::run(a, p, p + PANELS_IN_TURN < a.panel_end ? p + PANELS_IN_TURN : a.panel_end);
+        return;
+      }
+    }
+    run_tiles<Tile, ONE_COLUMNS, FEW_TOKENS, 1, MANY_TOKENS, MANY_COLUMNS>(a);
+  }
 
   static void unpack_row(const uint8_t* panel, int64_t lane, int64_t k, float* out) {
     const int64_t blocks = k / 32, column_lane = lane / LANES * LANES;

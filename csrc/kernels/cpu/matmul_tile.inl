@@ -25,6 +25,17 @@ static inline void store_column(const MatmulArgs& a, int64_t index, int64_t toke
   }
 }
 
+// Four k of T tokens and R columns.
+template <int GROUP, class Sum, int T, int R>
+static FORCE_INLINE void add_group(Sum (&sums)[T][R], const Codes (&codes)[R], const int8_t* x, int64_t stride) {
+  if constexpr (PANELS_IN_TURN > 1) {
+    UNROLL for (int t = 0; t < T; ++t) Sum::template add_columns<GROUP>(sums[t], codes, x + t * stride);
+  } else {
+    UNROLL for (int r = 0; r < R; ++r) UNROLL for (int t = 0; t < T; ++t) sums[t][r].template add<GROUP>(
+        codes[r], x + t * stride);
+  }
+}
+
 // Tile is a class template <int T, int R> with run(args, first column, first token).
 // n tokens, at most T, in one tile.
 template <template <int, int> class Tile, int T, int R>

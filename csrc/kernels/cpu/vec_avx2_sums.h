@@ -1,9 +1,11 @@
 // Integer sums of vec_avx2.h by maddubs: products of two, kept as int16 until a block is done.
 #pragma once
+#include "unroll.h"
 
-constexpr int ONE_COLUMNS = 2, FEW_TOKENS = 4, MANY_TOKENS = 4, MANY_COLUMNS = 1; // of matmul tiles
-constexpr int FLOAT_ONE_COLUMNS = 4, FLOAT_TOKENS = 4, FLOAT_COLUMNS = 2, K_TOKENS = 4;
-constexpr int SUMS_AT_ONCE = 4; // of sub-blocks that share lines
+constexpr int ONE_COLUMNS = 2, FEW_TOKENS = 4, MANY_TOKENS = 3, MANY_COLUMNS = 2; // of matmul tiles
+constexpr int FLOAT_ONE_COLUMNS = 4, FLOAT_TOKENS = 4, FLOAT_COLUMNS = 2, K_TOKENS = 3;
+constexpr int SUMS_AT_ONCE = 4;   // of sub-blocks that share lines
+constexpr int PANELS_IN_TURN = 4; // that share a run of activations; more than one: blocks of 32 are expanded too
 
 // The scale of a sub-block twice, as int16: multiplying by it widens as well.
 using Scale = __m256i;
@@ -44,6 +46,21 @@ struct BlockSum {
     sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(c, broadcast4(x)));
     asm volatile("" : "+x"(sum)); // keeps gcc from computing all products first and spilling them
   }
+  // Products before sums: a sum that waits for its product keeps others from a port.
+  template <int GROUP, int R>
+  static FORCE_INLINE void add_columns(BlockSum (&sums)[R], const Codes (&c)[R], const int8_t* x) {
+    const __m256i four = broadcast4(x);
+    __m256i products[R];
+    for (int r = 0; r < R; ++r) {
+      products[r] = _mm256_maddubs_epi16(c[r], four);
+      asm volatile("" : "+x"(products[r]));
+    }
+    for (int r = 0; r < R; ++r) {
+      __m256i& sum = sums[r].narrow[GROUP / ROOM];
+      sum = _mm256_add_epi16(sum, products[r]);
+      asm volatile("" : "+x"(sum));
+    }
+  }
   I32xL value() const {
     const __m256i wide = widened(_mm256_set1_epi16(1));
     if constexpr (ZERO != 0) return _mm256_sub_epi32(wide, times_zero<ZERO>(activations));
@@ -63,38 +80,29 @@ struct BlockSum {
   }
 };
 
-// maddubs saturates at 255 * 127 * 2, so 8-bit codes are two of four bits.
+// maddubs takes one side without signs, and saturates with 255 * 127 * 2: the sign of an 8-bit code, at most 128 then,
+// goes to the activation.
 template <int ZERO>
 struct BlockSum<8, ZERO> {
-  __m256i low, high;
-  const int32_t* activations;
-  __m256i start;
-  static int32_t start_of(int32_t sum) { return -ZERO * sum; }
-  void clear_at(const int32_t* sum) {
-    clear(0);
-    activations = sum;
-  }
-  void clear(int32_t first) {
-    low = high = _mm256_setzero_si256();
-    start = _mm256_set1_epi32(first);
-  }
+  static_assert(ZERO == 128, "the zero point of unsigned bytes");
+  __m256i sum;
+  static int32_t start_of(int32_t) { return 0; }
+  void clear_at(const int32_t*) { sum = _mm256_setzero_si256(); }
+  void clear(int32_t) { sum = _mm256_setzero_si256(); }
   template <int GROUP, bool ALONE = false>
   void add(Codes c, const int8_t* x) {
-    const __m256i four = broadcast4(x);
-    low = _mm256_add_epi16(low, _mm256_maddubs_epi16(bits<0>(c, 0x0f), four));
-    asm volatile("" : "+x"(low));
-    high = _mm256_add_epi16(high, _mm256_maddubs_epi16(bits<4>(c, 0x0f), four));
-    asm volatile("" : "+x"(high));
+    const __m256i w = _mm256_xor_si256(c, _mm256_set1_epi8((char)0x80));
+    const __m256i product = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(broadcast4(x), w));
+    sum = _mm256_add_epi32(sum, _mm256_madd_epi16(product, _mm256_set1_epi16(1)));
+    asm volatile("" : "+x"(sum));
   }
-  I32xL value() const { return _mm256_sub_epi32(widened(), times_zero<ZERO>(activations)); }
+  template <int GROUP, int R>
+  static FORCE_INLINE void add_columns(BlockSum (&sums)[R], const Codes (&c)[R], const int8_t* x) {
+    UNROLL for (int r = 0; r < R; ++r) sums[r].template add<GROUP>(c[r], x);
+  }
+  I32xL value() const { return sum; }
   I32xL scaled(Scale scale, I32xL total) const {
     const __m256i one = _mm256_srai_epi32(_mm256_slli_epi32(scale, 16), 16);
-    return _mm256_add_epi32(total, _mm256_mullo_epi32(_mm256_add_epi32(widened(), start), one));
-  }
-
- private:
-  __m256i widened() const {
-    return _mm256_add_epi32(_mm256_madd_epi16(low, _mm256_set1_epi16(1)),
-                            _mm256_madd_epi16(high, _mm256_set1_epi16(16)));
+    return _mm256_add_epi32(total, _mm256_mullo_epi32(sum, one));
   }
 };
