@@ -139,8 +139,8 @@ static void weights_of_row(float* scores, Span s, const RowBias& bias, float* ma
 
 // A row's keys are summed in ascending order: those before the keys that all rows of the tile see, those, the rest.
 template <class T>
-static void value_tiles(const AttentionArgs& args, int64_t segment, int64_t block, const T* values, const T* ahead,
-                        const Workspace& w, float* out, int64_t out_stride) {
+static void value_tiles(const AttentionArgs& args, int64_t segment, int64_t block, const T* values, int64_t v_stride,
+                        const T* ahead, const Workspace& w, float* out, int64_t out_stride) {
   const int64_t rows = args.n_tokens * args.group, width = padded16(value_dim(args));
   for (int64_t tile = 0; tile < tile_count(rows); ++tile) {
     const int64_t begin = tile_begin(tile, rows), end = tile_begin(tile + 1, rows);
@@ -152,17 +152,17 @@ static void value_tiles(const AttentionArgs& args, int64_t segment, int64_t bloc
       const Span s = within_block(seen(args, r / args.group, segment), block);
       const int64_t stop = smaller(s.end, common.begin);
       if (s.begin < stop)
-        add_values<1>(1, p + r * ATTENTION_SEGMENT, values, width, s.begin, stop, out + r * out_stride, out_stride,
-                      ahead);
+        add_values<1>(1, p + r * ATTENTION_SEGMENT, values, width, v_stride, s.begin, stop, out + r * out_stride,
+                      out_stride, ahead);
     }
     if (common.empty()) continue;
-    add_values<TILE_ROWS>(end - begin, p + begin * ATTENTION_SEGMENT, values, width, common.begin, common.end,
+    add_values<TILE_ROWS>(end - begin, p + begin * ATTENTION_SEGMENT, values, width, v_stride, common.begin, common.end,
                           out + begin * out_stride, out_stride, ahead);
     for (int64_t r = begin; r < end; ++r) {
       const Span s = within_block(seen(args, r / args.group, segment), block);
       if (common.end < s.end)
-        add_values<1>(1, p + r * ATTENTION_SEGMENT, values, width, common.end, s.end, out + r * out_stride, out_stride,
-                      ahead);
+        add_values<1>(1, p + r * ATTENTION_SEGMENT, values, width, v_stride, common.end, s.end, out + r * out_stride,
+                      out_stride, ahead);
     }
   }
 }
@@ -215,9 +215,9 @@ static void segment_as(const AttentionArgs& args, int64_t segment, float* max, f
     const T* const ahead = (const T*)blocks.order[blocks.n + i + BLOCKS_AHEAD];
     if (once) {
       const float* const v = expand(block, s.begin * width, s.end * width, w.expanded);
-      value_tiles(args, segment, b, v, v, w, out, out_stride);
+      value_tiles(args, segment, b, v, width, v, w, out, out_stride);
     } else {
-      value_tiles(args, segment, b, block, ahead, w, out, out_stride);
+      value_tiles(args, segment, b, block, width, ahead, w, out, out_stride);
     }
   }
 }

@@ -1,5 +1,20 @@
-// Attention over latents. A block becomes floats once for all rows of a call, as keys and later as values: with the
-// heads of a model sharing it that costs little, and it stands in memory once.
+// Attention over latents. A block becomes floats once for all rows of a call, as keys and, where values can not be read
+// as they stand, later as values: with the heads of a model sharing it that costs little, and it stands in memory once.
+
+static void latent_values(const AttentionArgs& args, int64_t segment, int64_t b, Span seen_keys, const void* block,
+                          const Workspace& w, float* out, int64_t out_stride) {
+  const int64_t stride = padded16(args.head_dim);
+  if (args.kv_type == KvType::f32) {
+    const float* const v = (const float*)block;
+    value_tiles(args, segment, b, v, stride, v, w, out, out_stride);
+  } else if (args.kv_type == KvType::f16 && tile_count(args.n_tokens * args.group) < TILES_WORTH_EXPANDING) {
+    const uint16_t* const v = (const uint16_t*)block;
+    value_tiles(args, segment, b, v, stride, v, w, out, out_stride);
+  } else {
+    const float* const v = expand_values(args, block, seen_keys.begin, seen_keys.end, w.expanded);
+    value_tiles(args, segment, b, v, padded16(args.latent_dim), v, w, out, out_stride);
+  }
+}
 
 static void segment_latent(const AttentionArgs& args, int64_t segment, float* max, float* sum, float* out,
                            int64_t out_stride, const Workspace& w) {
@@ -18,7 +33,6 @@ static void segment_latent(const AttentionArgs& args, int64_t segment, float* ma
   }
   for (int64_t b = begin; b < end; ++b) {
     const Span s = within_block(all, b);
-    const float* const v = expand_values(args, args.k_blocks[first + b], s.begin, s.end, w.expanded);
-    value_tiles(args, segment, b, v, v, w, out, out_stride);
+    latent_values(args, segment, b, s, args.k_blocks[first + b], w, out, out_stride);
   }
 }

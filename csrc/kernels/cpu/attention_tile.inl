@@ -88,20 +88,21 @@ static inline void value_tile(const float* p, const T* v, int64_t v_stride, int6
     for (int u = 0; u < U; ++u) store16(out + r * out_stride + u * 16, sum[r][u]);
 }
 
-/// Keys [begin, end) of a block for `rows` <= R rows; v [KV_BLOCK][padded head_dim], p and out of the first row.
+/// Keys [begin, end) of a block for `rows` <= R rows; v [KV_BLOCK][width], rows v_stride apart; p and out of the first
+/// row.
 template <int R, class T>
-static void add_values(int64_t rows, const float* p, const T* v, int64_t v_stride, int64_t begin, int64_t end,
-                       float* out, int64_t out_stride, const T* ahead) {
+static void add_values(int64_t rows, const float* p, const T* v, int64_t width, int64_t v_stride, int64_t begin,
+                       int64_t end, float* out, int64_t out_stride, const T* ahead) {
   if (rows < R) {
-    if constexpr (R > 1) add_values<R - 1>(rows, p, v, v_stride, begin, end, out, out_stride, ahead);
+    if constexpr (R > 1) add_values<R - 1>(rows, p, v, width, v_stride, begin, end, out, out_stride, ahead);
     return;
   }
   constexpr int U = tile_width<R>();
   int64_t d = 0;
-  for (; d + U * 16 <= v_stride; d += U * 16)
+  for (; d + U * 16 <= width; d += U * 16)
     value_tile<R, U>(p + begin, v + begin * v_stride + d, v_stride, end - begin, out + d, out_stride,
                      ahead + begin * v_stride + d);
-  for (; d < v_stride; d += 16)
+  for (; d < width; d += 16)
     value_tile<R, 1>(p + begin, v + begin * v_stride + d, v_stride, end - begin, out + d, out_stride,
                      ahead + begin * v_stride + d);
 }

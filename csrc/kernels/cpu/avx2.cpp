@@ -11,6 +11,7 @@ namespace nextoken::cpu::avx2 {
 constexpr const char* ISA_NAME = "avx2";
 // clang-format off: in the order they need each other
 #include "vec_avx2.h"
+#include "transpose_avx.h"
 #include "vec_avx2_sums.h"
 #include "kernels.inl"
 // clang-format on

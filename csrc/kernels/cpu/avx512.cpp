@@ -9,8 +9,10 @@
 namespace nextoken::cpu::avx512 {
 
 constexpr const char* ISA_NAME = "avx512";
+// clang-format off: in the order they need each other
 #include "vec_avx512.h"
-// The vector types come first.
+#include "transpose_avx.h"
 #include "kernels.inl"
+// clang-format on
 
 } // namespace nextoken::cpu::avx512

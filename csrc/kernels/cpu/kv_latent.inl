@@ -38,11 +38,11 @@ static inline F32x16 load16_latent(KvType type, const void* block, int64_t head_
   if (type == KvType::f16) return load16_f16((const uint16_t*)block + at);
   const int8_t* const codes = (const int8_t*)block + at;
   const float* const scales = latent_scales(block, head_dim) + 2 * slot;
-  float lanes[16], of_lanes[16];
-  for (int64_t i = 0; i < 16; ++i) lanes[i] = (float)codes[i];
-  if (d + 16 <= latent_dim || d >= latent_dim) return mul16(load16(lanes), all16(scales[d >= latent_dim]));
+  const F32x16 whole = to_float16(load16_i8(codes));
+  if (d + 16 <= latent_dim || d >= latent_dim) return mul16(whole, all16(scales[d >= latent_dim]));
+  float of_lanes[16];
   for (int64_t i = 0; i < 16; ++i) of_lanes[i] = scales[d + i >= latent_dim];
-  return mul16(load16(lanes), load16(of_lanes));
+  return mul16(whole, load16(of_lanes));
 }
 
 static void latent_read(KvType type, const void* block, int64_t head_dim, int64_t latent_dim, int64_t slot, float* x) {
@@ -62,17 +62,22 @@ static const float* expand_values(const AttentionArgs& args, const void* block, 
   return expanded;
 }
 
-// Keys of groups [begin, end) of sixteen, as other caches have them: [KV_BLOCK / 16][head_dim][16].
+// Keys of groups [begin, end) of sixteen, as other caches have them: [KV_BLOCK / 16][head_dim][16]. What the last
+// sixteen dimensions have past head_dim is overwritten by the next group, or lies in what is left of `expanded`.
 static const float* expand_keys(const AttentionArgs& args, const void* block, int64_t begin, int64_t end,
                                 float* expanded) {
+  const int64_t width = padded16(args.head_dim);
   for (int64_t g = begin; g < end; ++g) {
     for (int64_t d = 0; d < args.head_dim; d += 16) {
-      float tile[16][16];
-      for (int64_t t = 0; t < 16; ++t)
-        store16(tile[t], load16_latent(args.kv_type, block, args.head_dim, args.latent_dim, g * 16 + t, d));
       float* const to = expanded + (g * args.head_dim + d) * 16;
-      for (int64_t i = 0; i < 16 && d + i < args.head_dim; ++i)
-        for (int64_t t = 0; t < 16; ++t) to[i * 16 + t] = tile[t][i];
+      if (args.kv_type == KvType::f32) {
+        transpose16((const float*)block + g * 16 * width + d, width, to);
+        continue;
+      }
+      float tile[16 * 16];
+      for (int64_t t = 0; t < 16; ++t)
+        store16(tile + t * 16, load16_latent(args.kv_type, block, args.head_dim, args.latent_dim, g * 16 + t, d));
+      transpose16(tile, 16, to);
     }
   }
   return expanded;

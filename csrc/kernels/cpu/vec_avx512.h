@@ -77,6 +77,7 @@ using ShortPairs = __m512i;
 
 static inline I32x16 load16_i32(const int32_t* p) { return {_mm512_loadu_si512(p)}; }
 static inline void store16_i32(int32_t* p, I32x16 a) { _mm512_storeu_si512(p, a.v); }
+static inline I32x16 load16_i8(const int8_t* p) { return {_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i*)p))}; }
 static inline F32x16 to_float16(I32x16 a) { return {_mm512_cvtepi32_ps(a.v)}; }
 static inline void store16_i16(int16_t* p, F32x16 a) {
   _mm256_storeu_si256((__m256i*)p, _mm512_cvtepi32_epi16(_mm512_cvttps_epi32(a.v)));

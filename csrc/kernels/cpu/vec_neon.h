@@ -44,6 +44,21 @@ static inline void store16_f16(uint16_t* p, F32x16 x) {
   store4_f16(p + 8, x.c);
   store4_f16(p + 12, x.d);
 }
+// to[d * 16 + t] = from[t * stride + d], t and d up to 15
+static inline void transpose16(const float* from, int64_t stride, float* to) {
+  for (int t = 0; t < 16; t += 4, from += 4 * stride)
+    for (int d = 0; d < 16; d += 4) {
+      const float32x4_t a = vld1q_f32(from + d), b = vld1q_f32(from + stride + d);
+      const float32x4_t c = vld1q_f32(from + 2 * stride + d), e = vld1q_f32(from + 3 * stride + d);
+      const float32x4_t ac = vzip1q_f32(a, c), be = vzip1q_f32(b, e);
+      const float32x4_t ac2 = vzip2q_f32(a, c), be2 = vzip2q_f32(b, e);
+      float* const column = to + d * 16 + t;
+      vst1q_f32(column, vzip1q_f32(ac, be));
+      vst1q_f32(column + 16, vzip2q_f32(ac, be));
+      vst1q_f32(column + 32, vzip1q_f32(ac2, be2));
+      vst1q_f32(column + 48, vzip2q_f32(ac2, be2));
+    }
+}
 static inline float fma1(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 static inline float sqrt1(float a) { return __builtin_sqrtf(a); }
 
@@ -122,6 +137,12 @@ static inline void store16_i32(int32_t* p, I32x16 x) {
   vst1q_s32(p + 4, x.b);
   vst1q_s32(p + 8, x.c);
   vst1q_s32(p + 12, x.d);
+}
+static inline I32x16 load16_i8(const int8_t* p) {
+  const int8x16_t v = vld1q_s8(p);
+  const int16x8_t low = vmovl_s8(vget_low_s8(v)), high = vmovl_s8(vget_high_s8(v));
+  return {vmovl_s16(vget_low_s16(low)), vmovl_s16(vget_high_s16(low)), vmovl_s16(vget_low_s16(high)),
+          vmovl_s16(vget_high_s16(high))};
 }
 static inline F32x16 to_float16(I32x16 x) {
   return {vcvtq_f32_s32(x.a), vcvtq_f32_s32(x.b), vcvtq_f32_s32(x.c), vcvtq_f32_s32(x.d)};

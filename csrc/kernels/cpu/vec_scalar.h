@@ -81,6 +81,11 @@ static inline F32x16 load16_f16(const uint16_t* p) {
 
 static inline void store16_f16(uint16_t* p, F32x16 a) { EACH p[i] = float_to_half(a.v[i]); }
 
+// Sixteen rows, `stride` apart, turned into columns: to[d * 16 + t] = from[t * stride + d].
+static inline void transpose16(const float* from, int64_t stride, float* to) {
+  for (int64_t t = 0; t < 16; ++t) EACH to[i * 16 + t] = from[t * stride + i];
+}
+
 #if defined(__aarch64__)
 static inline float fma1(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 #else
@@ -194,6 +199,11 @@ struct ShortPairs {
 static inline I32x16 load16_i32(const int32_t* p) {
   I32x16 r;
   memcpy(r.v, p, 64);
+  return r;
+}
+static inline I32x16 load16_i8(const int8_t* p) {
+  I32x16 r;
+  EACH r.v[i] = p[i];
   return r;
 }
 static inline void store16_i32(int32_t* p, I32x16 a) { memcpy(p, a.v, 64); }
