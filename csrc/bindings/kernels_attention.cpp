@@ -11,6 +11,7 @@
 #include "bindings.h"
 #include "cache/cache.h"
 #include "kernel_arrays.h"
+#include "model.h"
 
 namespace nextoken::bindings {
 namespace {
@@ -113,7 +114,8 @@ py::tuple kv_read(const py::array& k_cache, const py::array& v_cache, const Indi
 // One call by attention_segment and attention_merge, as decoding does.
 void attention_by_segments(const KernelTable& kernels, const AttentionArgs& args, float* y, int64_t y_stride,
                            float* scratch) {
-  const int64_t rows = args.n_tokens * args.group, width = (args.head_dim + 15) / 16 * 16;
+  const int64_t value_dim = args.latent_dim ? args.latent_dim : args.head_dim;
+  const int64_t rows = args.n_tokens * args.group, width = (value_dim + 15) / 16 * 16;
   const int64_t n_segments = (args.first_position + args.n_tokens - 1) / ATTENTION_SEGMENT + 1;
   std::vector<float> max((size_t)(n_segments * rows)), sum(max.size()), out(max.size() * (size_t)width);
   for (int64_t s = 0; s < n_segments; ++s)
@@ -121,8 +123,8 @@ void attention_by_segments(const KernelTable& kernels, const AttentionArgs& args
                               &out[(size_t)(s * rows * width)], width, scratch);
   for (int64_t r = 0; r < rows; ++r)
     kernels.attention_merge(n_segments, &max[(size_t)r], &sum[(size_t)r], rows, &out[(size_t)(r * width)], rows * width,
-                            args.head_dim, args.sinks ? args.sinks + r % args.group : nullptr,
-                            y + r / args.group * y_stride + r % args.group * args.head_dim);
+                            value_dim, args.sinks ? args.sinks + r % args.group : nullptr,
+                            y + r / args.group * y_stride + r % args.group * value_dim);
 }
 
 Floats paged_attention(const Floats& q, const py::array& k_cache, const py::array& v_cache, const Indices& block_table,
@@ -186,6 +188,62 @@ Floats paged_attention(const Floats& q, const py::array& k_cache, const py::arra
   return y;
 }
 
+// Latents (T, head_dim) as blocks of a cache, bytes (ceil(T / KV_BLOCK), of a block). For tests and benchmarks.
+py::array_t<uint8_t> latent_blocks(const Floats& x, int64_t latent_dim, const std::string& kv_dtype,
+                                   const py::object& isa) {
+  require_axes(x, 2, "x");
+  const int64_t n = x.shape(0), head_dim = x.shape(1);
+  if (latent_dim < 1 || latent_dim > head_dim) throw py::value_error("latent_dim: needs 1 to x axis 1");
+  const KvShape shape{1, 1, head_dim, kv_type(kv_dtype), latent_dim};
+  py::array_t<uint8_t> blocks({(n + KV_BLOCK - 1) / KV_BLOCK, shape.k_bytes()});
+  std::fill_n(blocks.mutable_data(), blocks.size(), (uint8_t)0xff); // NaN: what nobody wrote must not matter
+  const DefaultFloatEnvironment environment;
+  for (int64_t t = 0; t < n; ++t)
+    table_of(isa).latent_write(shape.type, x.data(t, 0), head_dim, latent_dim, t % KV_BLOCK,
+                               blocks.mutable_data(t / KV_BLOCK, 0));
+  return blocks;
+}
+
+// Queries (T, n_heads, head_dim) of the last T of n_keys tokens: (T, n_heads, latent_dim).
+Floats attention_to_latents(const Floats& q, const py::array_t<uint8_t, py::array::c_style>& blocks, int64_t n_keys,
+                            int64_t latent_dim, const std::string& kv_dtype, float scale, int64_t token_step,
+                            bool by_segments, const py::object& isa) {
+  require_axes(q, 3, "q");
+  require_axes(blocks, 2, "blocks");
+  const int64_t n_tokens = q.shape(0), n_heads = q.shape(1), head_dim = q.shape(2);
+  if (latent_dim < 1 || latent_dim > head_dim) throw py::value_error("latent_dim: needs 1 to q axis 2");
+  const KvShape shape{1, 1, head_dim, kv_type(kv_dtype), latent_dim};
+  require_size(blocks.shape(1), shape.k_bytes(), "blocks axis 1");
+  if (n_keys < 1 || n_keys > blocks.shape(0) * KV_BLOCK) throw py::value_error("n_keys: blocks are too few");
+  if (n_tokens > n_keys) throw py::value_error("q: more tokens than keys");
+  if (token_step < 1) throw py::value_error("token_step: needs at least 1");
+  const KernelTable& kernels = table_of(isa);
+  Floats y({n_tokens, n_heads, latent_dim});
+  Buffer scratch(kernels.attention_scratch(std::min(token_step, n_tokens) * n_heads, head_dim) * 4, "scratch");
+  std::vector<const void*> keys;
+  for (int64_t b = 0; b < blocks.shape(0); ++b) keys.push_back(blocks.data(b, 0));
+  const DefaultFloatEnvironment environment;
+  for (int64_t t = 0; t < n_tokens; t += token_step) {
+    AttentionArgs args{};
+    args.kv_type = shape.type;
+    args.head_dim = head_dim;
+    args.latent_dim = latent_dim;
+    args.k_blocks = keys.data();
+    args.q = q.data(t, 0, 0);
+    args.q_stride = n_heads * head_dim;
+    args.n_tokens = std::min(token_step, n_tokens - t);
+    args.group = n_heads;
+    args.first_position = n_keys - n_tokens + t;
+    args.scale = scale;
+    float* const out = y.mutable_data(t, 0, 0);
+    if (by_segments)
+      attention_by_segments(kernels, args, out, n_heads * latent_dim, scratch.as<float>());
+    else
+      kernels.attention(args, out, n_heads * latent_dim, scratch.as<float>());
+  }
+  return y;
+}
+
 } // namespace
 
 void bind_kernels_attention(py::module_& m) {
@@ -199,6 +257,10 @@ void bind_kernels_attention(py::module_& m) {
         py::arg("block_table").noconvert(), py::arg("n_keys"), py::arg("causal"), py::arg("window"), py::arg("scale"),
         py::arg("soft_cap"), isa, py::arg("token_step") = 16, py::arg("by_segments") = false,
         py::arg("slopes") = py::none(), py::arg("sinks") = py::none());
+  k.def("latent_blocks", latent_blocks, py::arg("x").noconvert(), py::arg("latent_dim"), py::arg("kv_dtype"), isa);
+  k.def("attention_to_latents", attention_to_latents, py::arg("q").noconvert(), py::arg("blocks").noconvert(),
+        py::arg("n_keys"), py::arg("latent_dim"), py::arg("kv_dtype"), py::arg("scale"), py::arg("token_step") = 4,
+        py::arg("by_segments") = false, isa);
   k.attr("KV_BLOCK") = KV_BLOCK;
 }
 

@@ -31,6 +31,17 @@ def activation(
     gate: str | bytes, x: numpy.typing.NDArray[numpy.float32], isa: typing.Any = None
 ) -> numpy.typing.NDArray[numpy.float32]: ...
 def argmax(x: numpy.typing.NDArray[numpy.float32], isa: typing.Any = None) -> int: ...
+def attention_to_latents(
+    q: numpy.typing.NDArray[numpy.float32],
+    blocks: numpy.typing.NDArray[numpy.uint8],
+    n_keys: typing.SupportsInt | typing.SupportsIndex,
+    latent_dim: typing.SupportsInt | typing.SupportsIndex,
+    kv_dtype: str | bytes,
+    scale: typing.SupportsFloat | typing.SupportsIndex,
+    token_step: typing.SupportsInt | typing.SupportsIndex = 4,
+    by_segments: bool = False,
+    isa: typing.Any = None,
+) -> numpy.typing.NDArray[numpy.float32]: ...
 def clamp(
     limit: typing.SupportsFloat | typing.SupportsIndex, x: numpy.typing.NDArray[numpy.float32], isa: typing.Any = None
 ) -> numpy.typing.NDArray[numpy.float32]: ...
@@ -72,6 +83,12 @@ def kv_write(
     slots: numpy.typing.NDArray[numpy.int64],
     isa: typing.Any = None,
 ) -> None: ...
+def latent_blocks(
+    x: numpy.typing.NDArray[numpy.float32],
+    latent_dim: typing.SupportsInt | typing.SupportsIndex,
+    kv_dtype: str | bytes,
+    isa: typing.Any = None,
+) -> numpy.typing.NDArray[numpy.uint8]: ...
 def layer_norm(
     x: numpy.typing.NDArray[numpy.float32],
     weight: numpy.typing.NDArray[numpy.float32] | None,
