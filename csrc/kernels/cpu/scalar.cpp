@@ -8,8 +8,10 @@
 namespace nextoken::cpu::scalar {
 
 constexpr const char* ISA_NAME = "scalar";
+// clang-format off: in the order they need each other
 #include "vec_scalar.h"
-// The vector types come first.
+#include "vec_scalar_matmul.h"
 #include "kernels.inl"
+// clang-format on
 
 } // namespace nextoken::cpu::scalar
