@@ -35,7 +35,27 @@ GEMMA3_NAMES = LLAMA_NAMES | {
     "ffn_norm": "pre_feedforward_layernorm",
     "post_ffw_norm": "post_feedforward_layernorm",
 }
-STORED = {"float32": "F32", "float16": "F16", "uint16": "BF16", "float64": "F64", "int64": "I64"}
+STORED = {
+    "float32": "F32",
+    "float16": "F16",
+    "uint16": "BF16",
+    "float64": "F64",
+    "int64": "I64",
+    "int32": "I32",
+    "uint8": "U8",
+}
+
+
+class Typed(np.ndarray):
+    """Bytes that a file says are of `stored`, a type that NumPy lacks."""
+
+    stored: str
+
+    @classmethod
+    def of(cls, values: np.ndarray, stored: str) -> Typed:
+        result = np.ascontiguousarray(values, np.uint8).view(cls)
+        result.stored = stored
+        return result
 
 
 def bf16(values: np.ndarray) -> np.ndarray:
@@ -55,7 +75,7 @@ def safetensors_bytes(tensors: Mapping[str, np.ndarray], header: Mapping[str, An
     for name, values in tensors.items():
         data = np.ascontiguousarray(values).tobytes()
         entries[name] = {
-            "dtype": STORED[values.dtype.name],
+            "dtype": values.stored if isinstance(values, Typed) else STORED[values.dtype.name],
             "shape": list(values.shape),
             "data_offsets": [len(body), len(body) + len(data)],
         }

@@ -29,6 +29,20 @@ namespace {
 
 using Array = py::array_t<float, py::array::c_style>;
 
+Scales to_scales(const py::object& object) {
+  Scales scales;
+  if (object.is_none()) return scales;
+  scales.codes = (Codes)object.attr("codes").cast<int32_t>();
+  scales.type = object.attr("type").cast<int32_t>();
+  scales.file = object.attr("file").cast<int32_t>();
+  scales.offset = object.attr("offset").cast<int64_t>();
+  scales.nbytes = object.attr("nbytes").cast<int64_t>();
+  scales.block_rows = object.attr("block_rows").cast<int64_t>();
+  scales.block_columns = object.attr("block_columns").cast<int64_t>();
+  scales.matrix_lines = object.attr("matrix_lines").cast<int64_t>();
+  return scales;
+}
+
 TensorSource to_source(const py::handle& tensor) {
   TensorSource source;
   source.name = tensor.attr("name").cast<std::string>();
@@ -46,6 +60,7 @@ TensorSource to_source(const py::handle& tensor) {
   source.transposed = tensor.attr("transposed").cast<bool>();
   source.file_columns = tensor.attr("file_columns").cast<int64_t>();
   source.plus = tensor.attr("plus").cast<float>();
+  source.scales = to_scales(tensor.attr("scales"));
   source.values = tensor.attr("values").cast<std::vector<float>>();
   const py::object stored = tensor.attr("stored_type");
   if (!stored.is_none()) source.stored_type = stored.cast<int32_t>();

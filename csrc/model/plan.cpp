@@ -32,6 +32,15 @@ void require_shape(const TensorSource& source, std::vector<int64_t> expected) {
   }
 }
 
+/// That a tensor, or the scales of one, takes as many bytes as it should, in the file.
+void require_bytes(const std::string& name, int64_t offset, int64_t nbytes, int64_t expected, int64_t size) {
+  if (nbytes != expected || offset < 0 || offset > size - expected) {
+    throw TruncatedError("tensor '" + name + "' at byte " + std::to_string(offset) + " needs " +
+                             std::to_string(expected) + " bytes of a file of " + std::to_string(size),
+                         name, offset, offset + expected, size);
+  }
+}
+
 /// A vector, or one that a file keeps as the rows of a matrix.
 void require_length(const TensorSource& source, int64_t n) {
   if (source.shape.size() == 2 && source.shape[0] >= 1 && source.shape[1] >= 1 && n % source.shape[0] == 0 &&
@@ -80,6 +89,7 @@ void Plan::matrix(const std::string& role, int64_t n_rows, int64_t k, Matrix& m)
   if (!source) return;
   require_shape(*source, {k, n_rows});
   require_bytes(*source, add(*source, 0, n_rows, k, m));
+  require_scales(*source, source->line(n_rows, k), source->n_lines(n_rows, k));
 }
 
 void Plan::stacked(const std::string& role, int64_t n_rows, int64_t k, const std::vector<Matrix*>& matrices) {
@@ -90,6 +100,7 @@ void Plan::stacked(const std::string& role, int64_t n_rows, int64_t k, const std
   int64_t bytes = 0;
   for (int64_t i = 0; i < n; ++i) bytes = add(*source, i, n_rows, k, *matrices[(size_t)i]);
   require_bytes(*source, bytes * n);
+  require_scales(*source, source->line(n_rows, k), source->n_lines(n_rows, k) * n);
 }
 
 void Plan::experts(const std::string& role, int64_t n_rows, int64_t k, std::vector<Expert>& experts,
@@ -135,9 +146,11 @@ int64_t Plan::add(const TensorSource& source, int64_t index, int64_t n_rows, int
   m.k = k;
   m.panel_bytes = quant::panel_bytes(stored.type, k);
   const int64_t row_bytes = k / info.block_size * info.block_bytes;
-  const int64_t bytes =
-      source.transposed ? file_columns * (file_rows / in_file.block_size * in_file.block_bytes) : file_rows * row_bytes;
-  matrices.push_back({&m, &source, source.offset + index * bytes, info.type, row_bytes, storage_bytes});
+  const int64_t line = source.line(n_rows, k), n_lines = source.n_lines(n_rows, k);
+  int64_t line_bytes = line / in_file.block_size * in_file.block_bytes;
+  if (source.scales.codes != Codes::none) line_bytes = source.scales.codes == Codes::mxfp4 ? line / 2 : line;
+  const int64_t bytes = n_lines * line_bytes;
+  matrices.push_back({&m, &source, source.offset + index * bytes, info.type, row_bytes, storage_bytes, index});
   if (stored.type != info.type) fingerprint.add(reinterpret_cast<const uint8_t*>(stored.name), 4);
   storage_bytes += m.bytes();
   file_bytes += n_rows * row_bytes;
@@ -226,21 +239,37 @@ const TensorSource* Plan::find(const std::string& role) {
     return nullptr;
   }
   const TensorSource& source = found->second;
-  if (source.file < 0 || (size_t)source.file >= files_.size()) {
-    throw FormatError("tensor '" + source.name + "' is in file " + std::to_string(source.file) + " of " +
-                          std::to_string(files_.size()),
-                      source.name);
+  for (const int32_t file : {source.file, source.scales.file}) {
+    if (file >= 0 && (size_t)file < files_.size()) continue;
+    throw FormatError(
+        "tensor '" + source.name + "' is in file " + std::to_string(file) + " of " + std::to_string(files_.size()),
+        source.name);
   }
   return &source;
 }
 
-void Plan::require_bytes(const TensorSource& source, int64_t nbytes) const {
-  const int64_t size = file_of(source).size();
-  if (source.nbytes != nbytes || source.offset < 0 || source.offset > size - nbytes) {
-    throw TruncatedError("tensor '" + source.name + "' at byte " + std::to_string(source.offset) + " needs " +
-                             std::to_string(nbytes) + " bytes of a file of " + std::to_string(size),
-                         source.name, source.offset, source.offset + nbytes, size);
+void Plan::require_scales(const TensorSource& source, int64_t line, int64_t n_lines) const {
+  const Scales& s = source.scales;
+  if (s.codes == Codes::none) return;
+  const WeightType type = (WeightType)s.type;
+  const bool mxfp4 = s.codes == Codes::mxfp4;
+  const bool known = (s.codes == Codes::e4m3 || s.codes == Codes::e5m2 || mxfp4) &&
+                     (s.type == Scales::E8M0 || type == WeightType::f32 || type == WeightType::f16 ||
+                      type == WeightType::bf16) &&
+                     (WeightType)source.type == (mxfp4 ? WeightType::mxfp4 : WeightType::f32);
+  constexpr int64_t MOST = int64_t{1} << 48;
+  const auto sensible = [](int64_t n) { return n >= 1 && n <= MOST; };
+  const bool blocks = sensible(s.block_rows) && sensible(s.block_columns) && sensible(s.matrix_lines);
+  if (!known || !blocks || n_lines % s.matrix_lines != 0 ||
+      (mxfp4 && (source.transposed || s.type != Scales::E8M0 || s.block_rows != 1 || s.block_columns != 32))) {
+    throw FormatError("tensor '" + source.name + "': its scales are of no kind that is known", source.name, s.offset);
   }
+  const int64_t nbytes = n_lines / s.matrix_lines * s.grid_rows() * s.grid_columns(line) * s.element_bytes();
+  nextoken::require_bytes(source.name, s.offset, s.nbytes, nbytes, file_of(s).size());
+}
+
+void Plan::require_bytes(const TensorSource& source, int64_t nbytes) const {
+  nextoken::require_bytes(source.name, source.offset, source.nbytes, nbytes, file_of(source).size());
 }
 
 } // namespace nextoken

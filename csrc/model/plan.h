@@ -18,10 +18,10 @@ struct PlannedMatrix {
   Matrix* matrix;
   const TensorSource* source;
   int64_t offset;    // in the file
-  WeightType type;   // of its rows as they are read: the file's, or f32 where columns were quantised
+  WeightType type;   // of its rows as they are read: the source's, or f32 where columns were quantised
   int64_t row_bytes; // of such a row
   int64_t place;     // in storage
-
+  int64_t index;     // of those that stand one behind the other in the tensor
   bool converted() const { return matrix->type != type; }
 };
 
@@ -32,6 +32,7 @@ class Plan {
 
   bool has(const std::string& role) const { return sources_.count(role) != 0; }
   const File& file_of(const TensorSource& source) const { return files_[(size_t)source.file]; }
+  const File& file_of(const Scales& scales) const { return files_[(size_t)scales.file]; }
 
   void matrix(const std::string& role, int64_t n_rows, int64_t k, Matrix& m);
 
@@ -72,6 +73,7 @@ class Plan {
   void stacked(const std::string& role, int64_t n_rows, int64_t k, const std::vector<Matrix*>& matrices);
   const TensorSource* find(const std::string& role);
   void require_bytes(const TensorSource& source, int64_t nbytes) const;
+  void require_scales(const TensorSource& source, int64_t line, int64_t n_lines) const;
 
   const TensorSources& sources_;
   const std::vector<File>& files_;

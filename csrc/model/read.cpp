@@ -9,6 +9,7 @@
 
 #include "base/buffer.h"
 #include "base/errors.h"
+#include "model/read_scaled.h"
 
 namespace nextoken {
 namespace {
@@ -61,8 +62,10 @@ void read_columns(const File& file, const PlannedMatrix& planned, int64_t first,
 }
 
 /// Rows [first, last) of the matrix as the file has them.
-void read_rows(const File& file, const PlannedMatrix& planned, int64_t first, int64_t last, uint8_t* out) {
+void read_rows(const Plan& plan, const PlannedMatrix& planned, int64_t first, int64_t last, uint8_t* out) {
   const TensorSource& source = *planned.source;
+  if (source.scales.codes != Codes::none) return read_scaled_rows(plan, planned, first, last, out);
+  const File& file = plan.file_of(source);
   const int64_t row_bytes = planned.row_bytes;
   if (source.transposed) {
     const bool blocks = (int32_t)planned.type != source.type;
@@ -163,7 +166,7 @@ void read_matrices(Plan& plan, uint8_t* storage, Device* device, ThreadPool& poo
     const int64_t first_row = piece.begin * PANEL_ROWS, last_row = std::min(m.n_rows, piece.end * PANEL_ROWS);
     const int64_t bytes = (last_row - first_row) * planned.row_bytes;
     Scratch& mine = scratch[(size_t)thread];
-    read_rows(plan.file_of(*planned.source), planned, first_row, last_row, mine.bytes.data());
+    read_rows(plan, planned, first_row, last_row, mine.bytes.data());
     Fingerprint hash;
     hash.add(mine.bytes.data(), bytes);
     hashes[i] = hash.value();

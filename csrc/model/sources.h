@@ -9,10 +9,30 @@
 
 namespace nextoken {
 
+/// What the bytes of a matrix are that says its numbers only with those of a second tensor, as Hugging Face folders have
+/// them: floats of eight bits, one a byte; or those of four bits of MXFP4, two neighbours a byte.
+enum class Codes : int32_t { none, e4m3, e5m2, mxfp4 };
+
+/// The second tensor. Element c of line r of the file is its code times scale (r / block_rows, c / block_columns). Each
+/// matrix_lines lines have a grid of scales of their own, one behind the other.
+struct Scales {
+  static constexpr int32_t E8M0 = -1;
+  Codes codes = Codes::none;
+  int32_t type = 0; // GGUF's number of F32, F16 or BF16, or E8M0
+  int32_t file = 0; // of the files given
+  int64_t offset = 0, nbytes = 0;
+  int64_t block_rows = 1, block_columns = 1, matrix_lines = 1;
+
+  int64_t grid_rows() const { return (matrix_lines + block_rows - 1) / block_rows; }
+  int64_t grid_columns(int64_t line) const { return (line + block_columns - 1) / block_columns; }
+  int64_t grid_row(int64_t r) const { return r / matrix_lines * grid_rows() + r % matrix_lines / block_rows; }
+  int64_t element_bytes() const { return type == E8M0 ? 1 : type == (int32_t)WeightType::f32 ? 4 : 2; }
+};
+
 /// shape[0] is the contiguous dimension, as in GGUF.
 struct TensorSource {
   std::string name;
-  int32_t type = 0; // GGUF's number
+  int32_t type = 0; // GGUF's number; with scales that of what its rows are with them: F32, or MXFP4
   std::vector<int64_t> shape;
   int64_t offset = 0, nbytes = 0;
   int32_t file = 0; // of the files given
@@ -29,12 +49,16 @@ struct TensorSource {
   bool transposed = false;  // a matrix whose elements stand column by column, in blocks along the columns if quantised
   int64_t file_columns = 0; // of it, in the file: these are the first; 0: they are all
   float plus = 0.0f;        // is added to each element of a vector
+  Scales scales;            // of a matrix, which may do without
   std::vector<float>
       values; // of a vector that is in no file; the fields above but name, shape and plus are unused then
 
   bool reorders() const { return halved_heads != 0 || qkv_groups != 0 || file_rows != 0; }
   int64_t columns_in_file(int64_t k) const { return file_columns ? file_columns : k; }
   int64_t rows_in_file(int64_t n_rows) const { return file_rows ? file_rows : n_rows; }
+  /// Elements of a line, which is a row as the file has it (a column of one that is transposed), and lines of a matrix.
+  int64_t line(int64_t n_rows, int64_t k) const { return transposed ? rows_in_file(n_rows) : k; }
+  int64_t n_lines(int64_t n_rows, int64_t k) const { return transposed ? columns_in_file(k) : rows_in_file(n_rows); }
   /// Where row `row` of n_rows stands in the file.
   int64_t stored_row(int64_t n_rows, int64_t row) const {
     if (file_rows != 0) return row / n_rows * file_rows + first_row + row % n_rows * row_step;

@@ -53,6 +53,10 @@ class ConfigJson:
         """Keys that change nothing in this family."""
         self._read.update(keys)
 
+    def names(self) -> list[str]:
+        """Keys with a value."""
+        return [key for key, value in self._values.items() if value is not None]
+
     def has(self, key: str) -> bool:
         """Whether the key is there with a value; null says nothing."""
         key = self.name(key)

@@ -16,6 +16,7 @@ from nextoken import _native
 from nextoken.checkpoints import safetensors
 from nextoken.checkpoints.gguf import GGUFCheckpoint, Metadata, shortened
 from nextoken.checkpoints.hf_parts import Part, numbered
+from nextoken.checkpoints.hf_scales import FP8, Weight, scaled, weights
 from nextoken.checkpoints.hf_translation import Translation, translate
 from nextoken.checkpoints.json_file import read_json
 from nextoken.checkpoints.tensors import FLOATS, TensorInfo
@@ -75,11 +76,11 @@ class FolderCheckpoint(GGUFCheckpoint):
     def _tensors(self, folder: str, allow_unused: bool) -> dict[str, TensorInfo]:
         t = self.translation
         found: dict[str, TensorInfo] = {}
-        for name, (index, stored) in read_tensors(folder, self.paths, self.files).items():
-            if any(part in name for part in t.unused):
-                continue
+        stored = read_tensors(folder, self.paths, self.files)
+        for weight in weights(stored, t.unused, t.quantization, self.paths):
+            name, index = weight.name, weight.file
             if parts := parts_of(name, t):
-                whole = self._whole(name, stored, index)
+                whole = self._whole(weight)
                 found |= {part.name: part.of_tensor(whole, self.paths[index]) for part in parts}
                 continue
             gguf_name = translated_name(name, t)
@@ -95,7 +96,7 @@ class FolderCheckpoint(GGUFCheckpoint):
                     path=self.paths[index],
                     field=name,
                 )
-            found[gguf_name] = _translated(self._whole(name, stored, index), gguf_name, t)
+            found[gguf_name] = _translated(self._whole(weight), gguf_name, t)
         for i in range(t.hparams["block_count"] if t.required else 0):
             for template in t.required:
                 if template.format(i=i) not in found:
@@ -116,16 +117,20 @@ class FolderCheckpoint(GGUFCheckpoint):
             )
         return found
 
-    def _whole(self, name: str, stored: safetensors.Stored, index: int) -> TensorInfo:
-        """A tensor of file `index` as it is there."""
+    def _whole(self, weight: Weight) -> TensorInfo:
+        """A tensor as its file has it."""
+        stored, path = weight.stored, self.paths[weight.file]
+        if weight.scales is not None:
+            return scaled(weight, self.translation.quantization, path)
         if stored.dtype not in TYPES:
+            hint = ", and F8_E4M3 or F8_E5M2 as quantization_config says" if stored.dtype in FP8 else ""
             raise UnsupportedModelError(
-                f"{self.paths[index]}: tensor {shortened(name)} is {stored.dtype}; BF16, F16 and F32 are read"
+                f"{path}: tensor {shortened(weight.name)} is {stored.dtype}; BF16, F16 and F32 are read{hint}"
             )
-        kind = TYPES[stored.dtype]
         return TensorInfo(
-            name, stored.shape[::-1], kind, stored.dtype, stored.offset, stored.nbytes, file=index
-        )
+            weight.name, stored.shape[::-1], TYPES[stored.dtype], stored.dtype, stored.offset, stored.nbytes,
+            file=weight.file,
+        )  # fmt: skip
 
 
 def _translated(info: TensorInfo, gguf_name: str, t: Translation) -> TensorInfo:
@@ -146,6 +151,10 @@ def _translated(info: TensorInfo, gguf_name: str, t: Translation) -> TensorInfo:
     skipped = t.skipped_rows.get(gguf_name, 0)
     if not skipped or not matrix or info.shape[-1] <= skipped:
         return info
+    if info.scales is not None:
+        raise UnsupportedModelError(
+            f"tensor {shortened(info.name)} is {info.type_name}, of which no rows are skipped"
+        )
     rows, skipped_bytes = info.shape[-1], skipped * (info.nbytes // info.shape[-1])
     return replace(
         info,

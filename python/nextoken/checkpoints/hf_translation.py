@@ -14,6 +14,7 @@ from typing import Any
 from nextoken import _native
 from nextoken.checkpoints.hf_config import HARMLESS, ConfigJson
 from nextoken.checkpoints.hf_parts import Part
+from nextoken.checkpoints.hf_quantization import Quantization, quantization
 from nextoken.errors import UnsupportedModelError
 
 Folder = Callable[[ConfigJson], "Translation"]
@@ -84,6 +85,9 @@ class Translation:
     norm_plus: float = 0.0  # is added to weights of norms
     tied: bool = False
     rope_divisors: tuple[float, ...] = ()
+    quantization: Quantization = field(
+        default_factory=Quantization
+    )  # of all weights that are no floats by themselves
     layers: list[_native.LayerSpec] = field(default_factory=list)  # if not empty, these are the spec's
     changes: list[SpecChange] = field(default_factory=list)  # of what GGUF has no words for
 
@@ -140,8 +144,9 @@ def translate(values: Mapping[str, Any], path: str, *, allow_unused: bool = Fals
         raise UnsupportedModelError(
             f"{path}: model_type {kind[:64]!a} is not supported as a folder; these are: {', '.join(model_types())}"
         )
-    config.only("quantization_config", (None,), None)
+    quantized = quantization(config)
     translation = _folders[kind](config)
+    translation.quantization = quantized
     config.require_all_read(HARMLESS)
     return translation
 

@@ -43,7 +43,8 @@ def summary(checkpoint: GGUFCheckpoint) -> Summary:
     totals: dict[str, list[int]] = {}
     for tensor in checkpoint.tensors.values():
         total = totals.setdefault(tensor.type_name, [0, 0, 0])
-        for i, n in enumerate((1, tensor.n_elements, tensor.nbytes)):
+        nbytes = tensor.nbytes + (tensor.scales.nbytes if tensor.scales else 0)
+        for i, n in enumerate((1, tensor.n_elements, nbytes)):
             total[i] += n
     types = [TypeTotal(name, *total) for name, total in totals.items()]
     tokens = "tokenizer.ggml.tokens"

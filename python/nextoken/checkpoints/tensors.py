@@ -19,6 +19,27 @@ NARROWER = {"q4_k": "q5_0", "q5_k": "q5_1", "q6_k": "q8_0"}
 FINE_HEAD = ("q4_0", "q4_1", "q5_0", "q5_1", "q4_k", "q5_k")
 
 
+# What csrc/model/sources.h calls the codes of a matrix that has scales, and the types of these.
+CODES = {"F8_E4M3": 1, "F8_E5M2": 2, "MXFP4": 3}
+SCALE_TYPES = {"F32": 0, "F16": 1, "BF16": 30, "F8_E8M0": -1}
+
+
+@dataclass(frozen=True, slots=True)
+class Scales:
+    """The tensor with the scales of another: element (r, c) of that as it lies in the file is multiplied with
+    (r // block_rows, c // block_columns) of a grid; each `matrix_lines` rows have a grid of their own."""
+
+    name: str
+    codes: int  # see CODES
+    type: int  # see SCALE_TYPES
+    file: int
+    offset: int
+    nbytes: int
+    block_rows: int
+    block_columns: int
+    matrix_lines: int
+
+
 @dataclass(frozen=True, slots=True)
 class TensorInfo:
     """One tensor of a checkpoint. `shape[0]` is the length of a row; `offset` is a position in the file.
@@ -28,8 +49,8 @@ class TensorInfo:
     so many groups of queries, a key and a value of `head_dim` rows each, and become all queries, keys and values; with
     `file_rows` they are part of as many, first_row, first_row + row_step and so on of each matrix; with
     `transposed` the file has it column by column, the first of `file_columns` if that is not 0, and if it is quantised
-    in blocks along the columns. A vector gets `plus` added; one that is in no file has its `values`
-    here.
+    in blocks along the columns. With `scales` the file has codes, and `type` is that of what the two make. A vector
+    gets `plus` added; one that is in no file has its `values` here.
     """
 
     name: str
@@ -49,6 +70,7 @@ class TensorInfo:
     transposed: bool = False
     file_columns: int = 0
     plus: float = 0.0
+    scales: Scales | None = None
     values: tuple[float, ...] = ()
 
     @property
@@ -82,7 +104,7 @@ def split_heads(
         shape=(nope_dim, rank, n_heads),
         transposed=True,
         file_columns=rows,
-        stored_type=None if floats else FLOATS["f16"],
+        stored_type=whole.stored_type if floats else FLOATS["f16"],
     )
     values = replace(whole, shape=(rank, value_dim, n_heads), file_rows=rows, first_row=nope_dim)
     return keys, values
