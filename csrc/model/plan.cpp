@@ -251,17 +251,20 @@ const TensorSource* Plan::find(const std::string& role) {
 void Plan::require_scales(const TensorSource& source, int64_t line, int64_t n_lines) const {
   const Scales& s = source.scales;
   if (s.codes == Codes::none) return;
-  const WeightType type = (WeightType)s.type;
-  const bool mxfp4 = s.codes == Codes::mxfp4;
-  const bool known = (s.codes == Codes::e4m3 || s.codes == Codes::e5m2 || mxfp4) &&
-                     (s.type == Scales::E8M0 || type == WeightType::f32 || type == WeightType::f16 ||
-                      type == WeightType::bf16) &&
-                     (WeightType)source.type == (mxfp4 ? WeightType::mxfp4 : WeightType::f32);
   constexpr int64_t MOST = int64_t{1} << 48;
   const auto sensible = [](int64_t n) { return n >= 1 && n <= MOST; };
-  const bool blocks = sensible(s.block_rows) && sensible(s.block_columns) && sensible(s.matrix_lines);
-  if (!known || !blocks || n_lines % s.matrix_lines != 0 ||
-      (mxfp4 && (source.transposed || s.type != Scales::E8M0 || s.block_rows != 1 || s.block_columns != 32))) {
+  const WeightType type = (WeightType)s.type;
+  const bool floats = type == WeightType::f32 || type == WeightType::f16 || type == WeightType::bf16;
+  const bool exponents = s.type == Scales::E8M0;
+  bool known = false;
+  if (s.codes == Codes::mxfp4) {
+    known = (WeightType)source.type == WeightType::mxfp4 && exponents && !source.transposed && s.block_rows == 1 &&
+            s.block_columns == 32;
+  } else if (s.codes == Codes::e4m3 || s.codes == Codes::e5m2) {
+    known = (WeightType)source.type == WeightType::f32 && (floats || exponents);
+  }
+  if (!known || !sensible(s.block_rows) || !sensible(s.block_columns) || !sensible(s.matrix_lines) ||
+      n_lines % s.matrix_lines != 0) {
     throw FormatError("tensor '" + source.name + "': its scales are of no kind that is known", source.name, s.offset);
   }
   const int64_t nbytes = n_lines / s.matrix_lines * s.grid_rows() * s.grid_columns(line) * s.element_bytes();

@@ -27,7 +27,10 @@ const Table& table() {
 class Lines {
  public:
   Lines(const Plan& plan, const TensorSource& source, int64_t line)
-      : source_(source), codes_file_(plan.file_of(source)), scales_file_(plan.file_of(source.scales)), line_(line),
+      : source_(source),
+        codes_file_(plan.file_of(source)),
+        scales_file_(plan.file_of(source.scales)),
+        line_(line),
         decoded_(source.scales.codes == Codes::e5m2 ? table<quant::from_e5m2>() : table<quant::from_e4m3>()) {}
 
   /// Elements begin, begin + step, ... of a line, n of them.

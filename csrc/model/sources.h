@@ -9,8 +9,8 @@
 
 namespace nextoken {
 
-/// What the bytes of a matrix are that says its numbers only with those of a second tensor, as Hugging Face folders have
-/// them: floats of eight bits, one a byte; or those of four bits of MXFP4, two neighbours a byte.
+/// The bytes of a matrix whose numbers are scaled by a second tensor, as Hugging Face folders have them: floats of
+/// eight bits, one a byte, or the four bits of MXFP4, two neighbours a byte.
 enum class Codes : int32_t { none, e4m3, e5m2, mxfp4 };
 
 /// The second tensor. Element c of line r of the file is its code times scale (r / block_rows, c / block_columns). Each

@@ -503,8 +503,8 @@ def gguf_tensors(family: Family) -> dict[str, npt.NDArray[np.float32]]:
     return result
 
 
-def write(path: Path, family: Family, kind: str = "F32") -> Path:
-    """The family's model as a GGUF file whose matrices are of that type."""
+def write(path: Path, family: Family, kind: str = "F32", others: Mapping[str, Tensor] | None = None) -> Path:
+    """The family's model as a GGUF file whose matrices are of that type, but for `others` with types of their own."""
     hf, a = family.hf, family.architecture
     keys: dict[str, Any] = {
         "general.architecture": a,
@@ -530,7 +530,7 @@ def write(path: Path, family: Family, kind: str = "F32") -> Path:
             kind if matrix else "F32",
             shape,
         )
-    return write_gguf(path, keys, tensors)
+    return write_gguf(path, keys, tensors | dict(others or {}))
 
 
 def ids(n: int = 300) -> list[int]:

@@ -83,6 +83,12 @@ PARTS = {
         Part("blk.{i}.ffn_gate_exps.weight", 0, 2, interleaved=True, transposed=True),
         Part("blk.{i}.ffn_up_exps.weight", 1, 2, interleaved=True, transposed=True),
     ),
+    # MXFP4, as published: row by row.
+    "model.layers.{i}.mlp.experts.gate_up_proj_blocks": (
+        Part("blk.{i}.ffn_gate_exps.weight", 0, 2, interleaved=True),
+        Part("blk.{i}.ffn_up_exps.weight", 1, 2, interleaved=True),
+    ),
+    "model.layers.{i}.mlp.experts.down_proj_blocks": (Part("blk.{i}.ffn_down_exps.weight"),),
     "model.layers.{i}.mlp.experts.gate_up_proj_bias": (
         Part("blk.{i}.ffn_gate_exps.bias", 0, 2, interleaved=True),
         Part("blk.{i}.ffn_up_exps.bias", 1, 2, interleaved=True),
