@@ -97,11 +97,12 @@ test-models: build $(VENV)/dev-tools ## the tests on real models, slow ones too 
 
 NAMES ?=
 $(VENV)/transformers: $(VENV)/dev-tools
-	$(PIP) install "transformers>=5" torch --extra-index-url https://download.pytorch.org/whl/cpu
+	$(PIP) install "transformers>=5" torch accelerate compressed-tensors --extra-index-url https://download.pytorch.org/whl/cpu
 	@touch $@
 
 compare-transformers: build $(VENV)/transformers ## random models of every family beside transformers, from folders (installs torch)
 	PYTHONPATH=. $(BIN)/python -m tests.models.compare_transformers $(NAMES)
+	$(if $(NAMES),,PYTHONPATH=. $(BIN)/python -m tests.models.compare_quantised)
 	$(if $(NEXTOKEN_VOCABULARIES),PYTHONPATH=. $(BIN)/python -m tests.chat.templates)
 
 bits: build $(VENV)/dev-tools ## the same bits whatever the cache, chunks, batch, threads and instruction set

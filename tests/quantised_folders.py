@@ -1,4 +1,4 @@
-"""Hugging Face folders with FP8 weights, and the floats they stand for by plain arithmetic, without torch."""
+"""Hugging Face folders in FP8 and MXFP4, and the floats they stand for by plain arithmetic, without torch."""
 
 from __future__ import annotations
 
@@ -33,6 +33,25 @@ E4M3 = np.array([np.nan if c & 127 == 127 else small_float(c, 4, 3) for c in ran
 E5M2 = np.array([np.nan if c & 124 == 124 else small_float(c, 5, 2) for c in range(256)], np.float32)
 E8M0 = np.array([2.0 ** (c - 127) if c < 255 else np.nan for c in range(256)], np.float32)
 TABLES = {"F8_E4M3": E4M3, "F8_E5M2": E5M2}
+# A sign, two bits of exponent, one of mantissa. OCP Microscaling Formats 1.0.
+E2M1 = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6], np.float32)
+
+DEEPSEEK: dict[str, Any] = {
+    "quant_method": "fp8",
+    "activation_scheme": "dynamic",
+    "fmt": "e4m3",
+    "weight_block_size": [128, 128],
+}
+FLOAT8 = {"num_bits": 8, "type": "float", "symmetric": True, "dynamic": False}
+GPT_OSS: dict[str, Any] = {
+    "quant_method": "mxfp4",
+    "modules_to_not_convert": [
+        "model.layers.*.self_attn",
+        "model.layers.*.mlp.router",
+        "model.embed_tokens",
+        "lm_head",
+    ],
+}
 
 
 def nearest(values: npt.NDArray[Any], kind: str) -> Codes:
@@ -121,6 +140,7 @@ def fp8_folders(
         tensors[name + ending] = scales.reshape(values.shape[:-2]) if squeezed else scales
         plain[name] = as_dtype(floats, dtype)
     config = json.loads((folder / "config.json").read_text())
+    config.pop("dtype", None)
     config["torch_dtype"] = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}[dtype]
     for where, weights, more in (
         ("fp8", tensors, {"quantization_config": dict(quantization)}),
@@ -151,4 +171,78 @@ def rewrite(folder: Path, change: Callable[[dict[str, npt.NDArray[Any]]], None])
         )
     change(tensors)
     write_weights(folder, tensors)
+    return folder
+
+
+def compressed(strategy: str, **weights: Any) -> dict[str, Any]:
+    """As llm-compressor writes it."""
+    return {
+        "quant_method": "compressed-tensors",
+        "format": "float-quantized",
+        "quantization_status": "compressed",
+        "global_compression_ratio": 1.23,
+        "ignore": ["lm_head", "re:.*mlp.gate$"],
+        "kv_cache_scheme": None,
+        "sparsity_config": {},
+        "transform_config": {},
+        "version": "0.11.0",
+        "config_groups": {
+            "group_0": {
+                "targets": ["Linear"],
+                "format": None,
+                "input_activations": {"num_bits": 8, "type": "float", "strategy": "token", "dynamic": True},
+                "output_activations": None,
+                "weights": FLOAT8
+                | {"strategy": strategy, "observer": "minmax", "observer_kwargs": {}, "group_size": None}
+                | weights,
+            }
+        },
+    }
+
+
+def is_expert(name: str) -> bool:
+    return name.endswith(("experts.gate_up_proj", "experts.down_proj"))
+
+
+def floats(blocks: Codes, scales: Codes) -> npt.NDArray[np.float32]:
+    """[..., G, 16] and [..., G] to [..., G * 32]: byte i holds elements 2i, in its low half, and 2i + 1."""
+    values = np.stack([E2M1[blocks & 15], E2M1[blocks >> 4]], axis=-1).reshape(*scales.shape, 32)
+    return (values * E8M0[scales][..., None]).reshape(*scales.shape[:-1], -1)
+
+
+def random_experts(shape: tuple[int, ...], seed: int) -> tuple[Codes, Codes]:
+    """Any codes, under scales that make weights of a model."""
+    rng = np.random.default_rng(seed)
+    experts, rows, columns = shape
+    blocks = rng.integers(0, 256, (experts, rows, columns // 32, 16), np.uint8)
+    return blocks, rng.integers(121, 124, blocks.shape[:-1]).astype(np.uint8)
+
+
+def dequantised(folder: Path, experts: dict[str, tuple[Codes, Codes]]) -> Path:
+    """The same folder with float32 experts, column by column."""
+    to = folder.parent / "floats"
+    shutil.copytree(folder, to)
+    config = json.loads((to / "config.json").read_text())
+    del config["quantization_config"]
+    (to / "config.json").write_text(json.dumps(config))
+
+    def change(tensors: dict[str, Any]) -> None:
+        for name, (blocks, scales) in experts.items():
+            del tensors[name + "_blocks"], tensors[name + "_scales"]
+            tensors[name] = np.ascontiguousarray(floats(blocks, scales).swapaxes(1, 2))
+
+    return rewrite(to, change)
+
+
+def change_config(folder: Path, **changes: Any) -> Path:
+    """Keys of quantization_config; those with dots lead into it."""
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    for key, value in changes.items():
+        *way, last = key.split("__")
+        part = config["quantization_config"]
+        for name in way:
+            part = part[name]
+        part[last] = value
+    path.write_text(json.dumps(config))
     return folder

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,50 +22,29 @@ from tests.families.folders import write_folder
 from tests.families.tiny import FAMILIES, gguf_tensors, ids, write
 from tests.gguf_pieces import Tensor
 from tests.hf_folders import Typed, write_weights
-from tests.quantised_folders import E8M0, read_floats, rewrite
+from tests.quantised_folders import (
+    GPT_OSS,
+    Codes,
+    dequantised,
+    floats,
+    is_expert,
+    random_experts,
+    read_floats,
+    rewrite,
+)
 
-Bytes = npt.NDArray[np.uint8]
-# A sign, two bits of exponent, one of mantissa. OCP Microscaling Formats 1.0.
-E2M1 = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6], np.float32)
-METHOD: dict[str, Any] = {
-    "quant_method": "mxfp4",
-    "modules_to_not_convert": [
-        "model.layers.*.self_attn",
-        "model.layers.*.mlp.router",
-        "model.embed_tokens",
-        "lm_head",
-    ],
-}
 FAMILY = FAMILIES["gpt-oss"]
 GATE_UP, DOWN = (f"model.layers.1.mlp.experts.{name}_proj" for name in ("gate_up", "down"))
 
 
-def is_expert(name: str) -> bool:
-    return name.endswith(("experts.gate_up_proj", "experts.down_proj"))
-
-
-def floats(blocks: Bytes, scales: Bytes) -> npt.NDArray[np.float32]:
-    """[..., G, 16] and [..., G] to [..., G * 32]: byte i holds elements 2i, in its low half, and 2i + 1."""
-    values = np.stack([E2M1[blocks & 15], E2M1[blocks >> 4]], axis=-1).reshape(*scales.shape, 32)
-    return (values * E8M0[scales][..., None]).reshape(*scales.shape[:-1], -1)
-
-
-def random_experts(shape: tuple[int, ...], seed: int) -> tuple[Bytes, Bytes]:
-    """Any codes, under scales that make weights of a model."""
-    rng = np.random.default_rng(seed)
-    experts, rows, columns = shape
-    blocks = rng.integers(0, 256, (experts, rows, columns // 32, 16), np.uint8)
-    return blocks, rng.integers(121, 124, blocks.shape[:-1]).astype(np.uint8)
-
-
-def to_gguf(blocks: Bytes, scales: Bytes) -> bytes:
+def to_gguf(blocks: Codes, scales: Codes) -> bytes:
     """Rows in blocks of 17 bytes: the exponent, and bytes that hold elements i and i + 16."""
     codes = np.stack([blocks & 15, blocks >> 4], axis=-1).reshape(*scales.shape, 32)
     halves = codes[..., :16] | codes[..., 16:] << 4
     return np.concatenate([scales[..., None], halves], axis=-1).astype(np.uint8).tobytes()
 
 
-def published(folder: Path, seed: int = 0) -> tuple[Path, dict[str, tuple[Bytes, Bytes]]]:
+def published(folder: Path, seed: int = 0) -> tuple[Path, dict[str, tuple[Codes, Codes]]]:
     """The tiny gpt-oss with its experts in MXFP4, and these."""
     write_folder(folder, FAMILY)
     experts, tensors = {}, dict[str, Any]()
@@ -79,28 +57,12 @@ def published(folder: Path, seed: int = 0) -> tuple[Path, dict[str, tuple[Bytes,
     write_weights(folder, tensors)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(
-        json.dumps(config | {"quantization_config": METHOD, "torch_dtype": "bfloat16"})
+        json.dumps(config | {"quantization_config": GPT_OSS, "torch_dtype": "bfloat16"})
     )
     return folder, experts
 
 
-def dequantised(folder: Path, experts: dict[str, tuple[Bytes, Bytes]]) -> Path:
-    """The same folder with float32 experts, column by column."""
-    to = folder.parent / "floats"
-    shutil.copytree(folder, to)
-    config = json.loads((to / "config.json").read_text())
-    del config["quantization_config"]
-    (to / "config.json").write_text(json.dumps(config))
-
-    def change(tensors: dict[str, Any]) -> None:
-        for name, (blocks, scales) in experts.items():
-            del tensors[name + "_blocks"], tensors[name + "_scales"]
-            tensors[name] = np.ascontiguousarray(floats(blocks, scales).swapaxes(1, 2))
-
-    return rewrite(to, change)
-
-
-def gguf_file(path: Path, experts: dict[str, tuple[Bytes, Bytes]]) -> Path:
+def gguf_file(path: Path, experts: dict[str, tuple[Codes, Codes]]) -> Path:
     """The file of the same model, experts as the gguf package has MXFP4."""
     others: dict[str, Tensor] = {}
     for name, (blocks, scales) in experts.items():
@@ -195,7 +157,7 @@ def test_the_published_config_is_read() -> None:
         "num_local_experts": 32,
         "output_router_logits": False,
         "pad_token_id": 199999,
-        "quantization_config": METHOD,
+        "quantization_config": GPT_OSS,
         "rms_norm_eps": 1e-05,
         "rope_scaling": {
             "beta_fast": 32.0,
