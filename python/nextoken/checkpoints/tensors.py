@@ -134,7 +134,7 @@ def with_dtype(tensors: Mapping[str, TensorInfo], dtype: str) -> dict[str, Tenso
 def _stored(tensor: TensorInfo, dtype: str, is_head: bool) -> TensorInfo:
     if tensor.type not in FLOATS.values():
         raise ValueError(
-            f"dtype={dtype!r} is for checkpoints in F32, F16 or BF16, and tensor {tensor.name!r} is quantised "
+            f"dtype={dtype!r} is for checkpoints in F32, F16, BF16 or FP8, and tensor {tensor.name!r} is quantised "
             f"already, as {tensor.type_name}: leave dtype out"
         )
     if len(tensor.shape) < 2:
