@@ -1,4 +1,4 @@
-"""python -m bench.cuda check       the card's logits against the CPU's, bit for bit, for every weight type
+"""python -m bench.cuda check       the card's logits against the CPU's, bit for bit: every weight type, and mixtures
 python -m bench.cuda measure     decode, prefill and 64 sessions on random weights, beside the card's copy bandwidth
 
 Needs NumPy, and no network. `measure` prints a line of JSON for each figure; none of them is anything but measured.
@@ -18,8 +18,8 @@ import numpy as np
 
 from bench.cuda.models import SHAPES, Shape, write
 from nextoken import LLM, device
+from tests.gguf_pieces import TYPES
 
-ALL_TYPES = ("F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K")
 PROMPT, DECODED, SESSIONS = 512, 64, 64
 
 
@@ -114,7 +114,11 @@ def main() -> int:
     parser.add_argument("--tokens", type=int, default=300, help="of check")
     args = parser.parse_args()
     if args.command == "check":
-        return check(list(args.types or ALL_TYPES), SHAPES[args.shape or "tiny"], args.tokens)
+        # A mixture of experts too, of a type in blocks of 32, in blocks of 256, and of floats.
+        if args.types or args.shape:
+            return check(list(args.types or TYPES), SHAPES[args.shape or "tiny"], args.tokens)
+        mixtures = check(["Q8_0", "Q4_K", "BF16"], SHAPES["mixture"], args.tokens)
+        return mixtures + check(list(TYPES), SHAPES["tiny"], args.tokens)
     shape = SHAPES[args.shape or "7b/4"]
     card = device.card_info()
     bandwidth = copy_bandwidth(1 << 30, 20)

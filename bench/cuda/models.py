@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,25 +15,14 @@ from tests.gguf_pieces import TYPES, kv, magic, pad, tensor_info
 CHUNK = (
     1 << 24
 )  # bytes of random weights, made once a tensor's type and repeated: speed does not depend on values
-HALVES = {
-    "Q4_0": (0,),
-    "Q4_1": (0, 2),
-    "Q5_0": (0,),
-    "Q5_1": (0, 2),
-    "Q8_0": (0,),
-    "Q4_K": (0, 2),
-    "Q5_K": (0, 2),
-}
-LARGEST_CODE = {
-    "Q4_0": 8,
-    "Q4_1": 15,
-    "Q5_0": 16,
-    "Q5_1": 31,
-    "Q8_0": 128,
-    "Q4_K": 945,
-    "Q5_K": 1953,
-    "Q6_K": 4096,
-}
+# Where f16 scales stand in a block, and the largest code times what else it is multiplied with.
+SCALES: dict[str, tuple[tuple[int, ...], float]] = {
+    "Q4_0": ((0,), 8), "Q4_1": ((0, 2), 15), "Q5_0": ((0,), 16), "Q5_1": ((0, 2), 31), "Q8_0": ((0,), 128),
+    "Q2_K": ((80, 82), 45), "Q3_K": ((108,), 128), "Q4_K": ((0, 2), 945), "Q5_K": ((0, 2), 1953),
+    "Q6_K": ((208,), 4096),
+    "IQ1_S": ((0,), 17), "IQ2_XXS": ((0,), 167), "IQ2_XS": ((0,), 167), "IQ2_S": ((0,), 167), "IQ3_XXS": ((0,), 480),
+    "IQ3_S": ((0,), 465), "IQ4_NL": ((0,), 127), "IQ4_XS": ((0,), 4064), "TQ1_0": ((52,), 1), "TQ2_0": ((64,), 2),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -44,31 +34,40 @@ class Shape:
     kv_heads: int
     vocab: int
     n_ctx: int = 8192
+    experts: int = 0  # of which a token takes two
 
 
 # Mistral 7B's with a quarter of its layers: a step reads a quarter of the bytes, at the same rate.
-SHAPES = {"7b/4": Shape(4096, 14336, 8, 32, 8, 32000), "tiny": Shape(256, 512, 2, 4, 2, 320, 1024)}
+SHAPES = {
+    "7b/4": Shape(4096, 14336, 8, 32, 8, 32000),
+    "tiny": Shape(256, 512, 2, 4, 2, 320, 1024),
+    "mixture": Shape(256, 256, 2, 4, 2, 320, 1024, experts=6),
+}
 
 
-def matrices(shape: Shape) -> Iterator[tuple[str, int, int]]:
-    """(name, rows, columns); a single column is a norm's weight."""
+def matrices(shape: Shape) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """(name, shape, the rows' length first); a single number is a norm's weight."""
     kv_size = shape.hidden // shape.heads * shape.kv_heads
-    yield "token_embd.weight", shape.vocab, shape.hidden
-    yield "output_norm.weight", shape.hidden, 1
-    yield "output.weight", shape.vocab, shape.hidden
+    yield "token_embd.weight", (shape.hidden, shape.vocab)
+    yield "output_norm.weight", (shape.hidden,)
+    yield "output.weight", (shape.hidden, shape.vocab)
+    experts = (shape.experts,) if shape.experts else ()
+    ending = "_exps" if shape.experts else ""
     for i in range(shape.layers):
-        for name, rows, columns in (
-            ("attn_norm", shape.hidden, 1),
-            ("attn_q", shape.hidden, shape.hidden),
-            ("attn_k", kv_size, shape.hidden),
-            ("attn_v", kv_size, shape.hidden),
-            ("attn_output", shape.hidden, shape.hidden),
-            ("ffn_norm", shape.hidden, 1),
-            ("ffn_gate", shape.ffn, shape.hidden),
-            ("ffn_up", shape.ffn, shape.hidden),
-            ("ffn_down", shape.hidden, shape.ffn),
+        for name, size in (
+            ("attn_norm", (shape.hidden,)),
+            ("attn_q", (shape.hidden, shape.hidden)),
+            ("attn_k", (shape.hidden, kv_size)),
+            ("attn_v", (shape.hidden, kv_size)),
+            ("attn_output", (shape.hidden, shape.hidden)),
+            ("ffn_norm", (shape.hidden,)),
+            ("ffn_gate" + ending, (shape.hidden, shape.ffn, *experts)),
+            ("ffn_up" + ending, (shape.hidden, shape.ffn, *experts)),
+            ("ffn_down" + ending, (shape.ffn, shape.hidden, *experts)),
         ):
-            yield f"blk.{i}.{name}.weight", rows, columns
+            yield f"blk.{i}.{name}.weight", size
+        if shape.experts:
+            yield f"blk.{i}.ffn_gate_inp.weight", (shape.hidden, shape.experts)
 
 
 def random_blocks(kind: str, spread: float, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
@@ -81,11 +80,24 @@ def random_blocks(kind: str, spread: float, rng: np.random.Generator) -> npt.NDA
             return (x.view(np.uint32) >> 16).astype(np.uint16).view(np.uint8)
         return x.astype(np.float16 if kind == "F16" else np.float32).view(np.uint8)
     blocks = rng.integers(0, 256, (n, size), np.uint8)
-    scale = rng.uniform(0.5, 1.5, n) * spread * 2 / LARGEST_CODE[kind]
-    for place, at in enumerate((208,) if kind == "Q6_K" else HALVES[kind]):
+    power = round(np.log2(spread / 2))
+    if kind == "MXFP4":  # an exponent
+        blocks[:, 0] = 127 + power
+        return blocks.reshape(-1)
+    if kind == "NVFP4":  # four small floats, whose last three bits are a mantissa
+        blocks[:, :4] = (7 + power) * 8 + rng.integers(0, 8, (n, 4))
+        return blocks.reshape(-1)
+    if kind == "IQ1_M":  # four bits of the scale in each of four words
+        bits = (rng.uniform(0.5, 1.5, n) * spread / 9).astype("<f2").view("<u2")
+        for i in range(4):
+            blocks[:, 49 + 2 * i] = blocks[:, 49 + 2 * i] & 15 | (bits >> (4 * i) & 15).astype(np.uint8) << 4
+        return blocks.reshape(-1)
+    halves, largest = SCALES[kind]
+    scale = rng.uniform(0.5, 1.5, n) * spread * 2 / largest
+    for place, at in enumerate(halves):
         # A minimum takes away what codes have on average: it is subtracted in K types, and added in others.
-        sign = 1.0 if place == 0 or kind.endswith("K") else -LARGEST_CODE[kind] / 2
-        share = 1.0 if place == 0 or not kind.endswith("K") else LARGEST_CODE[kind] / 126
+        sign = 1.0 if place == 0 or kind.endswith("K") else -largest / 2
+        share = 1.0 if place == 0 or not kind.endswith("K") else largest / 126
         blocks[:, at : at + 2] = (scale * sign * share).astype("<f2")[:, None].view(np.uint8)
     return blocks.reshape(-1)
 
@@ -104,29 +116,26 @@ def write(path: Path, shape: Shape, kind: str) -> Path:
         "llama.rope.freq_base": 10000.0,
         "llama.rope.dimension_count": shape.hidden // shape.heads,
     }
-    infos, sizes, offset = [], [], 0
-    for name, rows, columns in matrices(shape):
-        _, block, size = TYPES["F32" if columns == 1 else kind]
-        infos.append(
-            tensor_info(
-                name,
-                (rows,) if columns == 1 else (columns, rows),
-                "F32" if columns == 1 else kind,
-                offset,
-            )
-        )
-        sizes.append(rows * columns // block * size)
-        offset += -(-sizes[-1] // 32) * 32
-    weights = random_blocks(kind, shape.hidden**-0.5, np.random.default_rng(0)).tobytes()
+    if shape.experts:
+        keys |= {"llama.expert_count": shape.experts, "llama.expert_used_count": 2}
+    infos, tensors, offset = [], [], 0
+    for name, size in matrices(shape):
+        of = "F32" if len(size) == 1 or "gate_inp" in name else kind
+        _, block, n_bytes = TYPES[of]
+        infos.append(tensor_info(name, size, of, offset))
+        tensors.append((of, size, math.prod(size) // block * n_bytes))
+        offset += -(-tensors[-1][-1] // 32) * 32
+    rng = np.random.default_rng(0)
+    weights = {of: random_blocks(of, shape.hidden**-0.5, rng).tobytes() for of in {kind, "F32"}}
     with path.open("wb") as file:
         file.write(
             pad(magic(len(infos), len(keys)) + b"".join(kv(k, v) for k, v in keys.items()) + b"".join(infos))
         )
-        for (_, rows, columns), n_bytes in zip(matrices(shape), sizes, strict=True):
-            if columns == 1:
-                file.write(np.ones(rows, np.float32).tobytes())
+        for of, size, n_bytes in tensors:
+            if len(size) == 1:
+                file.write(np.ones(size, np.float32).tobytes())
             else:
-                for begin in range(0, n_bytes, len(weights)):
-                    file.write(weights[: n_bytes - begin])
+                for begin in range(0, n_bytes, len(weights[of])):
+                    file.write(weights[of][: n_bytes - begin])
             file.write(b"\0" * (-n_bytes % 32))
     return path
