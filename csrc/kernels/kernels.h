@@ -63,7 +63,8 @@ struct RoutingSpec {
   const float* bias = nullptr; // [E] is added for the choice alone, or null
 };
 
-/// The experts that each of T rows takes, best first, and their weights: [T][n_used].
+/// The experts that each of T rows takes, best first, and their weights: [T][n_used]. On a device they stand in its
+/// memory, and the experts also here if each call is waited for.
 struct Routes {
   int64_t n_used = 0;
   std::vector<int32_t> experts;

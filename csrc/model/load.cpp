@@ -12,12 +12,24 @@
 namespace nextoken {
 namespace {
 
-/// Whether the device computes what this model needs and has room for its weights, before any memory is taken.
-void check(const Device& device, const Spec& spec, const Plan& plan) {
-  const ExpertSpec& e = spec.experts;
-  if (spec.latent.rank || e.sigmoid || e.n_groups != 1 || e.scale != 1.0) {
-    throw UnsupportedError("latent attention and its routing of experts are not computed by " + device.name() + " yet");
+/// Kernels that find a row's expert in the device's memory are launched for one type.
+void check_experts(const Device& device, const Weights& weights) {
+  for (size_t i = 0; i < weights.layers.size(); ++i) {
+    const std::vector<Expert>& experts = weights.layers[i].experts;
+    for (size_t e = 1; e < experts.size(); ++e) {
+      for (Matrix Expert::* member : {&Expert::gate, &Expert::up, &Expert::down}) {
+        if ((experts[e].*member).type == (experts[0].*member).type) continue;
+        throw UnsupportedError("experts 0 and " + std::to_string(e) + " of layer " + std::to_string(i) +
+                               " have weights of different types, which " + device.name() + " does not multiply with");
+      }
+    }
   }
+}
+
+/// Whether the device computes what this model needs and has room for its weights, before any memory is taken.
+void check(const Device& device, const Spec& spec, const Plan& plan, const Weights& weights) {
+  if (spec.latent.rank) throw UnsupportedError("latent attention is not computed by " + device.name() + " yet");
+  check_experts(device, weights);
   for (const PlannedMatrix& planned : plan.matrices) {
     if (device.multiplies(planned.matrix->type)) continue;
     throw UnsupportedError("tensor '" + planned.source->name + "' is of type " +
@@ -45,7 +57,7 @@ std::unique_ptr<Model> load_model(const Spec& spec, const TensorSources& sources
   model->spec = spec;
   Plan plan(sources, files, check);
   plan_weights(spec, plan, model->weights);
-  if (device) nextoken::check(*device, spec, plan);
+  if (device) nextoken::check(*device, spec, plan, model->weights);
 
   if (!device) require_memory(plan.storage_bytes, "the weights");
   model->weights.storage = Buffer(device, plan.storage_bytes, "the weights");

@@ -101,13 +101,40 @@ def test_a_profiled_step_waits_for_each_op_and_chooses_the_same(host: Any, card:
     assert {"norm", "qkv", "attention", "gate_up", "down", "head", "sampling"} <= set(ops)
 
 
-def test_a_mixture_of_experts_waits_within_its_steps_and_has_no_graphs(
-    host: Any, card: Any, tmp_path: Path
+@pytest.mark.parametrize("name", ["mixtral", "qwen2moe", "gpt-oss"])
+def test_a_mixture_of_experts_is_one_graph_and_reads_nothing_back_within_a_step(
+    host: Any, card: Any, tmp_path: Path, name: str
 ) -> None:
-    path = write(tmp_path / "m.gguf", FAMILIES["mixtral"], "Q8_0")
+    path = write(tmp_path / "m.gguf", FAMILIES[name], "Q8_0")
+    tokens = ids()[:12]
     with LLM(path) as cpu, LLM(path, device="cuda") as cuda:
-        session = cuda.session()
-        for i in (1, 2, 3):
-            found = session.append([i])
-        assert_same_bits(found, cpu.session().append([1, 2, 3]))
-    assert host.graphs(card)["launches"] == 0
+        expected, session = cpu.session().append(tokens, logits="all"), cuda.session()
+        session.append(tokens[:2], logits="none")  # what steps need is allocated
+        copies = []
+        for i in range(2, len(tokens)):
+            before = host.downloads(card)[0]
+            assert_same_bits(session.append([tokens[i]]), expected[i])
+            copies.append(host.downloads(card)[0] - before)
+        assert host.graphs(card)["made"] == 1  # which experts are taken is no argument of any launch
+        assert host.graphs(card)["launches"] == len(tokens) - 2
+        before = host.downloads(card)[0]
+        cuda.session().append(tokens, logits="none")
+        assert host.downloads(card)[0] - before == 1  # nor does a prompt wait: the flag of failures alone
+    assert set(copies) == {copies[0]}
+    assert copies[0] <= 2
+
+
+def test_mixtures_in_a_batch_share_graphs_and_keep_their_bits(host: Any, card: Any, tmp_path: Path) -> None:
+    path = write(tmp_path / "m.gguf", FAMILIES["qwen3moe"], "Q8_0")
+    tokens = ids()
+    with LLM(path) as cpu, LLM(path, device="cuda") as cuda:
+        sessions = [cuda.session() for _ in range(3)]
+        for i, session in enumerate(sessions):
+            session.append(tokens[i : i + 4], logits="none")
+        for step in range(3):
+            rows = cuda.append(sessions, [tokens[20 + 3 * step + i :][:1] for i in range(3)])
+            for session, row in zip(sessions, rows, strict=True):
+                assert row is not None
+                assert_same_bits(row, cpu.session().append(session.token_ids))
+    assert host.graphs(card)["launches"] == 3
+    assert host.graphs(card)["made"] == 1

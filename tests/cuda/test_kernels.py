@@ -19,7 +19,17 @@ from tests.kernels.test_quantize import TYPES
 native: Any = _native.kernels
 NUMBERS = {
     **{"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, "q8_0": 8},
-    **{"q4_k": 12, "q5_k": 13, "q6_k": 14, "bf16": 30, "q2_k": 10, "q3_k": 11, "iq4_nl": 20, "mxfp4": 39},
+    **{
+        "q4_k": 12,
+        "q5_k": 13,
+        "q6_k": 14,
+        "bf16": 30,
+        "q2_k": 10,
+        "q3_k": 11,
+        "iq4_nl": 20,
+        "mxfp4": 39,
+        "nvfp4": 40,
+    },
     **{
         "iq2_xxs": 16,
         "iq2_xs": 17,
@@ -89,7 +99,7 @@ def test_products_of_many_tokens_give_the_bits_of_the_cpu(
     """On tensor cores, which the host launcher emulates: tiles half full, steps of k half full, warps without rows."""
     tokens = data.draw(st.sampled_from([9, 16, 31, 33, 64, 127, 129, 193]))
     n, block = data.draw(st.integers(1, 150)), TYPES[weight_type][0]
-    k = data.draw(st.integers(1, 4)) * 256 if block == 256 else data.draw(st.integers(1, 11)) * 32
+    k = data.draw(st.integers(1, 4)) * 256 if block == 256 else data.draw(st.integers(1, 11)) * max(32, block)
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
     packed = kernels.pack(random_weights(weight_type, n, k, rng), weight_type, (n, k))
     x = numbers(data.draw, (tokens, k))
@@ -181,13 +191,6 @@ def rotated(pairs: str, cos: Any, sin: Any, x: Any, head_dim: int) -> np.ndarray
     return y.reshape(x.shape)
 
 
-@pytest.mark.parametrize("n", [1, 15, 16, 17, 1023, 1024, 1025, 40_000])
-def test_softmax_and_argmax_give_the_bits_of_the_cpu(card: Card, n: int) -> None:
-    x = (np.random.default_rng(n).standard_normal((2, n)) * 5).astype(np.float32)
-    equal(card.softmax(x), kernels.softmax(x))
-    assert card.argmax(x) == [int(np.argmax(row)) for row in x]
-
-
 @pytest.mark.parametrize("n", [1, 100, 4095, 4097, 20_000])
 @pytest.mark.parametrize("spread", [0.01, 3.0, 1e30])
 def test_thinned_logits_list_what_a_sampler_needs(card: Card, n: int, spread: float) -> None:
@@ -230,11 +233,3 @@ def test_a_thinned_row_that_is_not_finite_says_so(card: Card, bad: float) -> Non
     x[1, 8999] = bad
     how = card.module.Thinning("nothing", 100)
     assert [row["fine"] for row in card.thin(x, [how] * 2)] == [True, False]
-
-
-@pytest.mark.parametrize(
-    ("row", "place"),
-    [([np.nan], -1), ([np.nan, -np.inf], 1), ([1.0, 2.0, 2.0, np.nan], 1), ([-0.0, 0.0], 0)],
-)
-def test_argmax_takes_the_first_and_no_nan(card: Card, row: list[float], place: int) -> None:
-    assert card.argmax(np.array([row], np.float32)) == [place]

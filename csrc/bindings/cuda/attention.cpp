@@ -1,13 +1,10 @@
 // Attention of a card over a cache made on the spot, on NumPy arrays: what the tests compare with the CPU's.
-#include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
 #include <algorithm>
 #include <optional>
-#include <stdexcept>
-#include <vector>
 
-#include "base/buffer.h"
+#include "bindings/cuda/arrays.h"
 #include "bindings/cuda/module.h"
 #include "cache/cache.h"
 #include "kernels/cuda/ops.h"
@@ -18,20 +15,13 @@ namespace py = pybind11;
 namespace nextoken::cuda {
 namespace {
 
-using Floats = py::array_t<float, py::array::c_style>;
-
-Buffer on_card(Card& card, const void* from, int64_t bytes) {
-  Buffer buffer(&card, bytes, "an array");
-  if (bytes > 0) card.upload(buffer.data(), from, bytes);
-  return buffer;
-}
 template <class T>
 Buffer on_card(Card& card, const std::vector<T>& values) {
-  return on_card(card, values.data(), (int64_t)(values.size() * sizeof(T)));
+  Buffer buffer(&card, (int64_t)(values.size() * sizeof(T)), "an array");
+  if (!values.empty()) card.upload(buffer.data(), values.data(), buffer.size());
+  return buffer;
 }
-Buffer on_card(Card& card, const std::optional<Floats>& values) {
-  return values ? on_card(card, values->data(), (int64_t)values->nbytes()) : Buffer();
-}
+Buffer on_card(Card& card, const std::optional<Floats>& values) { return values ? on_card(card, *values) : Buffer(); }
 
 /// Query heads of a kv head and tokens of the only sequence, TILE_ROWS pairs of them at a time.
 std::vector<AttentionTile> tiles_of(int64_t n_tokens, int64_t first_position, int64_t group) {
@@ -68,9 +58,8 @@ Floats attention_arrays(const py::capsule& device, const Floats& q, const Floats
   for (int64_t i = 0; i < n_keys; ++i) places.push_back({table[(size_t)(i / KV_BLOCK)], i % KV_BLOCK});
   const std::vector<AttentionTile> tiles = tiles_of(rows, n_keys - rows, n_heads / kv_heads);
 
-  const Buffer queries = on_card(card, q.data(), (int64_t)q.nbytes()),
-               keys = on_card(card, k.data(), (int64_t)k.nbytes());
-  const Buffer values = on_card(card, v.data(), (int64_t)v.nbytes()), told_places = on_card(card, places);
+  const Buffer queries = on_card(card, q), keys = on_card(card, k), values = on_card(card, v);
+  const Buffer told_places = on_card(card, places);
   const Buffer told_table = on_card(card, table), told_tiles = on_card(card, tiles);
   const Buffer told_slopes = on_card(card, slopes), told_sinks = on_card(card, sinks);
   const int64_t results = rows * n_heads * n_segments;

@@ -168,4 +168,5 @@ PYBIND11_MODULE(_cuda, m) {
   nextoken::cuda::bind_devices(m);
   nextoken::cuda::bind_ops(m);
   nextoken::cuda::bind_attention(m);
+  nextoken::cuda::bind_experts(m);
 }

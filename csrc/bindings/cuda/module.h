@@ -10,5 +10,6 @@ Card& card_of(const pybind11::capsule& device);
 /// The kernels one by one, on NumPy arrays.
 void bind_ops(pybind11::module_& m);
 void bind_attention(pybind11::module_& m);
+void bind_experts(pybind11::module_& m);
 
 } // namespace nextoken::cuda

@@ -1,74 +1,18 @@
 // Kernels of a card, one by one, on NumPy arrays: what the tests compare with the CPU's.
 #include "kernels/cuda/ops.h"
 
-#include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
 #include <chrono>
 #include <optional>
-#include <stdexcept>
 
-#include "base/errors.h"
+#include "bindings/cuda/arrays.h"
 #include "bindings/cuda/module.h"
-#include "kernels/cuda/by_type.h"
-#include "kernels/cuda/cuda_kernels.h"
-#include "kernels/hidden.h"
 
 namespace py = pybind11;
 
 namespace nextoken::cuda {
 namespace {
-
-using Floats = py::array_t<float, py::array::c_style>;
-using Bytes = py::array_t<uint8_t, py::array::c_style>;
-using Ids = py::array_t<int64_t, py::array::c_style>;
-
-void require(bool ok, const char* what) {
-  if (!ok) throw std::invalid_argument(what);
-}
-
-template <class T>
-Buffer on_card(Card& card, const py::array_t<T, py::array::c_style>& array) {
-  Buffer buffer(&card, (int64_t)array.nbytes(), "an array");
-  if (array.nbytes() > 0) card.upload(buffer.data(), array.data(), (int64_t)array.nbytes());
-  return buffer;
-}
-
-Floats to_array(Card& card, const float* from, std::vector<py::ssize_t> shape) {
-  Floats array(std::move(shape));
-  if (array.nbytes() > 0) card.download(array.mutable_data(), from, (int64_t)array.nbytes());
-  card.check();
-  return array;
-}
-
-/// Room for rows in their forms, and the flag of numbers that are not finite.
-struct Activated {
-  Hidden hidden;
-  Buffer failed;
-  Forms forms;
-  Activated(Card& card, int64_t rows, int64_t k, ActivationForm form)
-      : hidden(rows, k, &card), failed(&card, 4, "a flag") {
-    const Rows<float> x = hidden.reset(rows, k);
-    const Hidden::Q32Row q32 = hidden.q32_row(0);
-    const Hidden::Q256Row q256 = hidden.q256_row(0);
-    forms = {1u << (int)form, k,       x.stride,   x.data,     hidden.bf16_row(0), q32.codes,       q32.scale,
-             q32.scaled_sum,  q32.sum, q256.codes, q256.scale, q256.sum,           failed.as<int>()};
-  }
-  void check(Card& card) const {
-    int is_failed = 0;
-    card.download(&is_failed, failed.data(), 4);
-    card.check();
-    if (is_failed) throw NumericalError("numbers are not finite");
-  }
-};
-
-ActivationForm form_of(WeightType type) {
-  if (type == WeightType::f32 || type == WeightType::f16) return ActivationForm::f32;
-  if (type == WeightType::bf16) return ActivationForm::bf16;
-  bool of_256 = false;
-  with_format(type, [](auto) {}, [&](auto) { of_256 = true; });
-  return of_256 ? ActivationForm::q256 : ActivationForm::q32;
-}
 
 /// x [T, K] times the transposed of packed weights [N, K]
 Floats matmul_arrays(const py::capsule& device, int type_number, const Bytes& panels, int64_t n_rows, int64_t k,
@@ -189,27 +133,6 @@ Floats elementwise_arrays(const py::capsule& device, const std::string& op, cons
   return to_array(card, y.as<float>(), {x.size()});
 }
 
-Floats softmax_arrays(const py::capsule& device, const Floats& x) {
-  Card& card = card_of(device);
-  Queue queue(card);
-  require(x.ndim() == 2 && x.shape(1) > 0, "x must be (T, N)");
-  const Buffer y = on_card(card, x);
-  softmax(queue, {y.as<float>(), y.as<float>(), x.shape(1)}, x.shape(0));
-  return to_array(card, y.as<float>(), {x.shape(0), x.shape(1)});
-}
-
-std::vector<int64_t> argmax_arrays(const py::capsule& device, const Floats& x) {
-  Card& card = card_of(device);
-  Queue queue(card);
-  require(x.ndim() == 2, "x must be (T, N)");
-  const Buffer in = on_card(card, x), best(&card, x.shape(0) * 8, "places");
-  argmax(queue, {in.as<float>(), x.shape(1), x.shape(1), best.as<int64_t>()}, x.shape(0));
-  std::vector<int64_t> places((size_t)x.shape(0));
-  card.download(places.data(), best.data(), x.shape(0) * 8);
-  card.check();
-  return places;
-}
-
 /// {"fine", "best", "max", "above": [(id, logit)], "floor", "sums": [(largest, sum) of each chunk], "fetched"} a row
 py::list thin_arrays(const py::capsule& device, const Floats& x, const std::vector<Thinning>& how) {
   Card& card = card_of(device);
@@ -276,8 +199,6 @@ void bind_ops(py::module_& m) {
   m.def("rope", rope_arrays, py::arg("device"), py::arg("adjacent"), py::arg("cos"), py::arg("sin"),
         py::arg("head_dim"), py::arg("x"));
   m.def("elementwise", elementwise_arrays, py::arg("device"), py::arg("op"), py::arg("x"), py::arg("number"));
-  m.def("softmax", softmax_arrays, py::arg("device"), py::arg("x"));
-  m.def("argmax", argmax_arrays, py::arg("device"), py::arg("x"));
   m.def("copy_seconds", copy_seconds, py::arg("device"), py::arg("bytes"), py::arg("times"),
         "Seconds that so many copies of so many bytes take, from one place of its memory to another.");
 }

@@ -27,6 +27,8 @@ bool with_format(WeightType type, Of32 of32, Of256 of256) {
       return of32(Of<IQ4_NL>()), true;
     case WeightType::mxfp4:
       return of32(Of<MXFP4>()), true;
+    case WeightType::nvfp4:
+      return of32(Of<NVFP4>()), true;
     case WeightType::q2_k:
       return of256(Of<Q2_K>()), true;
     case WeightType::q3_k:

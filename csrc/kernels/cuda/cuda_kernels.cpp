@@ -17,15 +17,6 @@ void CudaKernels::finish() {
   if (failed) throw NumericalError(NOT_FINITE);
 }
 
-const float* CudaKernels::weights(const float* values, int64_t n) {
-  if (n == 0) return nullptr;
-  const auto found = weights_.find(values);
-  if (found != weights_.end()) return found->second.as<float>();
-  Buffer copy(&card_, n * 4, "weights of norms");
-  card_.upload(copy.data(), values, n * 4);
-  return weights_.emplace(values, std::move(copy)).first->second.as<float>();
-}
-
 void CudaKernels::tell(Told& told, const void* values, int64_t bytes) {
   if (bytes == 0) return;
   if (told.memory.size() < bytes) {
@@ -146,29 +137,39 @@ void CudaKernels::add_residual(const Batch&, Rows<float> y, const Norm& norm, Ro
 }
 
 /// Matrices of one type are one launch.
-void CudaKernels::matmul(const Batch& batch, const Hidden& h, const Linear& w, Rows<float> y) {
-  if (batch.poll) (*batch.poll)();
+void CudaKernels::multiply(const Linear& w, const Hidden& h, const std::vector<const uint8_t* const*>& of_each,
+                           Rows<float> y, MatmulArgs args) {
+  args.k = w.parts[0]->k;
+  args.out = y.data;
+  args.out_stride = y.stride;
   std::vector<bool> done(w.parts.size());
   for (size_t first = 0; first < w.parts.size(); ++first) {
     if (done[first]) continue;
-    MatmulArgs args{};
     int64_t n_panels = 0, column = 0;
+    args.n_parts = 0;
     for (size_t i = 0; i < w.parts.size(); ++i) {
       const Matrix& m = *w.parts[i];
       if (m.type == w.parts[first]->type && args.n_parts < MOST_PARTS && !done[i]) {
-        args.parts[args.n_parts++] = {m.panels, m.panel_bytes, m.n_rows, n_panels, column};
+        args.parts[args.n_parts++] = {m.panels, m.panel_bytes, m.n_rows,
+                                      n_panels, column,        of_each.empty() ? nullptr : of_each[i]};
         n_panels += m.n_panels();
         done[i] = true;
       }
       column += m.n_rows;
     }
-    args.k = w.parts[first]->k;
-    args.n_tokens = h.rows().rows;
     args.in = h.form(w.parts[first]->form);
-    args.out = y.data;
-    args.out_stride = y.stride;
+    // The only row is that of every group.
+    if (args.groups && h.rows().rows == 1)
+      args.in.x_stride = args.in.codes_stride = args.in.scale_stride = args.in.sum_stride = 0;
     cuda::matmul(queue_, w.parts[first]->type, args, n_panels);
   }
+}
+
+void CudaKernels::matmul(const Batch& batch, const Hidden& h, const Linear& w, Rows<float> y) {
+  if (batch.poll) (*batch.poll)();
+  MatmulArgs args{};
+  args.n_tokens = h.rows().rows;
+  multiply(w, h, {}, y, args);
 }
 
 void CudaKernels::add_bias(const Batch&, const std::vector<float>& bias, Rows<float> y) {

@@ -65,20 +65,44 @@ class CudaKernels : public Kernels {
   void tell_places(const Batch& batch);
   void tell_tiles(const Batch& batch, int64_t group);
 
-  /// The model's own floats on the card: uploaded the first time, null if there are none.
+  /// What stands on the card as long as the model: made and uploaded the first time, `of` says whose it is.
+  template <class T, class Make>
+  const T* table(const void* of, Make make) {
+    const auto found = tables_.find(of);
+    if (found != tables_.end()) return found->second.template as<const T>();
+    const std::vector<T> values = make();
+    Buffer copy(&card_, (int64_t)(values.size() * sizeof(T)), "tables of a model");
+    card_.upload(copy.data(), values.data(), copy.size());
+    return tables_.emplace(of, std::move(copy)).first->second.template as<const T>();
+  }
+  /// The model's own floats on the card; null if there are none.
   const float* weights(const std::vector<float>& values) { return weights(values.data(), (int64_t)values.size()); }
-  const float* weights(const float* values, int64_t n);
+  const float* weights(const float* values, int64_t n) {
+    return n == 0 ? nullptr : table<float>(values, [&] { return std::vector<float>(values, values + n); });
+  }
   NormKernel::Args norm_args(const Norm& norm, Rows<const float> x, int64_t head_dim);
   /// Rows of k columns in `h`, in the forms that `next` multiplies with.
   Forms forms(Hidden& h, int64_t rows, int64_t k, const Linear& next);
-  void multiply_experts(const std::vector<Expert>& experts, Matrix Expert::* member, const Hidden& h, Rows<float> out);
-  void add_expert_biases(const std::vector<Expert>& experts, std::vector<float> Expert::* member, Rows<float> to);
+  /// y = h w^T; `of_each` of matrices that each group or head has its own of, `args` says which of these there are.
+  void multiply(const Linear& w, const Hidden& h, const std::vector<const uint8_t* const*>& of_each, Rows<float> y,
+                MatmulArgs args);
+  /// What a layer's routes are on the card until the next layer's; see RouteKernel and GroupKernel.
+  struct Routed {
+    int64_t *places, *rows;
+    MatmulGroup* groups;
+    int32_t *experts, *expert_of;
+    float* weights;
+  };
+  Routed routed(int64_t rows, int64_t n_used);
+  const uint8_t* const* panels_of(const std::vector<Expert>& experts, Matrix Expert::* member);
+  void add_expert_biases(const std::vector<Expert>& experts, std::vector<float> Expert::* member,
+                         const int32_t* expert_of, Rows<float> y);
   void elementwise(ElementwiseKernel::Op op, float number, Rows<float> x);
 
   Card& card_;
   Queue queue_;
   Buffer failed_; // an int: some number was not finite
-  std::map<const float*, Buffer> weights_;
+  std::map<const void*, Buffer> tables_;
   std::vector<RopeTable> rope_tables_;
   Buffer partials_;
 
@@ -88,10 +112,8 @@ class CudaKernels : public Kernels {
   std::vector<int64_t> first_block_; // of each piece in the block table
   std::vector<AttentionTile> tiles_;
   std::vector<float> cos_, sin_;
-  int64_t tiles_group_ = 0;           // the tiles of this pass are of so many query heads; 0: not told yet
-  std::vector<float> shares_;         // of each row's experts
-  std::vector<int64_t> expert_begin_; // of each expert's rows in the room
-  Told told_expert_places_, told_expert_rows_, told_expert_weights_;
+  int64_t tiles_group_ = 0; // the tiles of this pass are of so many query heads; 0: not told yet
+  Buffer routed_;
   Buffer thin_;
   std::vector<Words> thinned_;
   Told told_thinning_;

@@ -50,7 +50,8 @@ struct ElementwiseKernel {
     int64_t x_stride, n;
     const float* other; // of `add`: rows, or one for all with a stride of 0
     int64_t other_stride;
-    float number; // of the other operations
+    float number;         // of the other operations
+    const int32_t* which; // of each row, the row of `other`; null: the same
   };
   static constexpr int THREADS = 256;
 
@@ -60,7 +61,8 @@ struct ElementwiseKernel {
       const int64_t c = block.y() * block.threads() + t;
       if (c >= a.n) return;
       float& x = a.x[block.x() * a.x_stride + c];
-      if (a.op == Op::add) x = x + a.other[block.x() * a.other_stride + c];
+      const int64_t of_other = a.which ? a.which[block.x()] : block.x();
+      if (a.op == Op::add) x = x + a.other[of_other * a.other_stride + c];
       if (a.op == Op::multiply) x = x * a.number;
       if (a.op == Op::clamp) x = min1(a.number, max1(-a.number, x));
       if (a.op == Op::soft_cap) x = a.number * tanh1(divide(x, a.number));
@@ -104,11 +106,12 @@ struct Read32 {
     const Place32<F> place(b);
     uint32_t codes[8][QUAD];
     F::unpack(panel + place.codes + row / QUAD * 16, codes);
-    const float d = F::scale(panel + place.scales, row);
+    const float d[2] = {F::scale(panel + place.scales, row),
+                        F::PARTS == 2 ? F::scale(panel + place.scales + part_scales(1), row) : 0.0f};
     const float m = F::HAS_MIN ? half_at(panel + place.minima + row * 2) : 0.0f;
     for (int i = 0; i < 32; ++i) {
       const int8_t code = (int8_t)(codes[i / 4][row % QUAD] >> (i % 4 * 8));
-      const float scaled = d * (float)((int)code - F::ZERO);
+      const float scaled = d[i * F::PARTS / 32] * (float)((int)code - F::ZERO);
       out[i] = F::HAS_MIN ? scaled + m : scaled;
     }
   }

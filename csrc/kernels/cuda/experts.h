@@ -1,7 +1,7 @@
 // What mixtures of experts need beside products: a row's parts added up in the order of its route, and a part with a
 // sigmoid for its weight. See kernels/cpu_experts.cpp.
 #pragma once
-#include "kernels/cuda/block.h"
+#include "kernels/cuda/route.h"
 
 namespace nextoken::cuda {
 
@@ -50,8 +50,7 @@ struct AddGatedKernel {
     block.own([&](int t) {
       const int64_t c = block.y() * block.threads() + t;
       if (c >= a.n) return;
-      const float score = a.score[block.x() * a.score_stride], most = max1(score, 0.0f);
-      const float e = exp1(score - most), weight = divide(e, e + exp1(0.0f - most));
+      const float weight = sigmoid_of(a.score[block.x() * a.score_stride]);
       float& y = a.y[block.x() * a.y_stride + c];
       y = y + a.part[block.x() * a.part_stride + c] * weight;
     });

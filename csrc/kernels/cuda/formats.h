@@ -31,6 +31,7 @@ NEXTOKEN_HD uint32_t lookup(const Words& table, uint32_t bytes) {
 
 /// f16 scales, and minima beside them.
 struct ScalesF16 {
+  static constexpr int PARTS = 1;            // of a block of 32, each with a scale
   static constexpr int64_t SCALE_BYTES = 32; // of the sixteen rows
   static NEXTOKEN_HD float scale(const uint8_t* scales, int row) { return half_at(scales + row * 2); }
 };
@@ -108,6 +109,7 @@ struct IQ4_NL : ScalesF16, ValuesOfNibbles {
 
 /// Exponents for scales, and values doubled.
 struct MXFP4 : ValuesOfNibbles {
+  static constexpr int PARTS = 1;
   static constexpr int64_t SCALE_BYTES = 16, IN_CHUNK = layout::MXFP4_CHUNK;
   static NEXTOKEN_HD float scale(const uint8_t* exponents, int row) {
     const uint32_t e = exponents[row];
@@ -119,6 +121,26 @@ struct MXFP4 : ValuesOfNibbles {
     ValuesOfNibbles::unpack(values(), q, codes);
   }
 };
+
+/// The same values, and a scale for each half of a block.
+struct NVFP4 : ScalesF16, ValuesOfNibbles {
+  static constexpr int PARTS = 2;
+  static constexpr int64_t IN_CHUNK = layout::NVFP4_CHUNK;
+  static NEXTOKEN_HD Words values() { return MXFP4::values(); }
+  static NEXTOKEN_HD void unpack(const uint8_t* q, uint32_t (&codes)[8][QUAD]) {
+    ValuesOfNibbles::unpack(values(), q, codes);
+  }
+  /// Groups of that half alone: the low nibbles, or the high ones.
+  static NEXTOKEN_HD void unpack_half(const uint8_t* q, int half, uint32_t (&codes)[4][QUAD]) {
+    for (int g = 0; g < 4; ++g) {
+      const Words line = load_words(q + g * layout::LINE);
+      for (int r = 0; r < QUAD; ++r) codes[g][r] = lookup(values(), (line.v[r] >> (4 * half)) & 0x0f0f0f0fu);
+    }
+  }
+};
+
+/// Where the scales of part `p` of a block stand behind those of the first.
+constexpr int64_t part_scales(int p) { return p * 32; }
 
 /// Where the parts of block `b` of a row stand in its panel.
 template <class F>

@@ -8,7 +8,7 @@
 
 namespace nextoken::cuda {
 
-/// Grid: panels of all parts x divide_up(tokens, T).
+/// Grid: panels of all parts x spans of T tokens.
 template <class Terms, int T>
 struct Matmul {
   using Args = MatmulArgs;
@@ -21,9 +21,11 @@ struct Matmul {
   static NEXTOKEN_KERNEL void run(Block& block, const Args& a) {
     Buffer* const buffers = block.template shared<Buffer>(2);
     const MatmulPart& part = a.parts[part_of(a, block.x())];
-    const int64_t panel = block.x() - part.first_panel, first_token = block.y() * T;
-    const uint8_t* const weights = part.panels + panel * part.panel_bytes;
-    const int n = (int)(a.n_tokens - first_token < T ? a.n_tokens - first_token : T);
+    const TokenSpan<T> span(a, block.y());
+    const int n = span.n;
+    if (n == 0) return;
+    const int64_t panel = block.x() - part.first_panel, first_token = span.first;
+    const uint8_t* const weights = span.panels(part) + panel * part.panel_bytes;
     const int64_t units = Terms::units(a.k), steps = divide_up(units, Terms::STEP);
 
     typename Block::template Local<float> sum;
@@ -46,7 +48,7 @@ struct Matmul {
     block.own([&](int t) {
       const int row = (t - TERM_THREADS) % 16, token = (t - TERM_THREADS) / 16;
       if (t < TERM_THREADS || token >= n || panel * PANEL_ROWS + row >= part.n_rows) return;
-      a.out[(first_token + token) * a.out_stride + part.column + panel * PANEL_ROWS + row] = sum[t];
+      span.out[token * a.out_stride + part.column + panel * PANEL_ROWS + row] = sum[t];
     });
   }
 };

@@ -60,6 +60,50 @@ struct TermsQ32 {
   }
 };
 
+/// A unit is half a block of 32 that has two scales; a thread has one of them for four rows.
+template <class F>
+struct TermsHalves {
+  static constexpr int STEP = TERM_THREADS / QUAD;
+  static_assert(F::PARTS == 2 && F::ZERO == 0 && !F::HAS_MIN, "a scale for each half, and no more");
+  template <int T>
+  struct Buffer {
+    float sums[T][STEP][16], scale[STEP][16];
+  };
+  static NEXTOKEN_HD int64_t units(int64_t k) { return k / 16; }
+
+  template <int T>
+  static NEXTOKEN_HD void compute(const uint8_t* weights, const Activations& in, int64_t k, int64_t first,
+                                  int64_t first_token, int n, int t, Buffer<T>& to) {
+    const int unit = t / QUAD, quad = t % QUAD;
+    const int64_t at = first + unit;
+    if (at >= k / 16) return;
+    const Place32<F> place(at / 2);
+    const int half = (int)(at % 2);
+    uint32_t codes[4][QUAD];
+    F::unpack_half(weights + place.codes + quad * 16, half, codes);
+    for (int r = 0; r < QUAD; ++r) {
+      const int row = quad * QUAD + r;
+      to.scale[unit][row] = F::scale(weights + place.scales + part_scales(half), row);
+    }
+    for (int i = 0; i < n; ++i) {
+      const Words words = load_words(in.codes + (first_token + i) * in.codes_stride + at * 16);
+      for (int r = 0; r < QUAD; ++r) {
+        int sum = 0;
+        for (int g = 0; g < 4; ++g) sum = dot4(codes[g][r], words.v[g], sum);
+        to.sums[i][unit][quad * QUAD + r] = (float)sum;
+      }
+    }
+  }
+
+  template <int T>
+  static NEXTOKEN_HD float add(const Buffer<T>& from, const Activations& in, int64_t first, int filled, int64_t token,
+                               int i, int row, float sum) {
+    const float* const scale = in.scale + token * in.scale_stride;
+    for (int u = 0; u < filled; ++u) sum = fma1(from.scale[u][row] * scale[(first + u) / 2], from.sums[i][u][row], sum);
+    return sum;
+  }
+};
+
 /// A unit is a block of 256; a thread has a quarter of one for four rows, and then one row's minima.
 template <class F>
 struct TermsQ256 {

@@ -14,15 +14,15 @@ constexpr int64_t FEW =
 template <class Steps, int WARPS, int TILES>
 void launch(Queue& queue, const MatmulArgs& args) {
   using Kernel = MatmulTiles<Steps, WARPS, TILES>;
-  queue.launch<Kernel>({divide_up(args.n_panels, WARPS), divide_up(args.n_tokens, Kernel::TOKENS)}, Kernel::THREADS,
+  queue.launch<Kernel>({divide_up(args.n_panels, WARPS), args.spans(Kernel::TOKENS)}, Kernel::THREADS,
                        Kernel::SHARED_BYTES, args);
 }
 
 template <class Steps>
 void tiles_as(Queue& queue, MatmulArgs args, int64_t n_panels) {
   args.n_panels = n_panels;
-  if (args.n_tokens <= FEW)
-    launch<Steps, 4, 4>(queue, args);
+  if (args.groups || args.n_tokens <= FEW)
+    launch<Steps, 4, GROUP_TILES>(queue, args);
   else
     launch<Steps, 8, 8>(queue, args);
 }

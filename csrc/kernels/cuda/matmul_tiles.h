@@ -10,6 +10,7 @@
 namespace nextoken::cuda {
 
 constexpr int TILE_TOKENS = 8;
+static_assert(GROUP_TILES * TILE_TOKENS == GROUP_TOKENS, "a group is a block's");
 
 /// A thread's outputs of a tile: those of its FragmentC.
 struct TileSums {
@@ -72,10 +73,11 @@ struct Steps32 {
                                        typename Block::template Local<WarpSums<TILES>>& sums) {
     // An integer s below 2^22 added to the bits of 1.5 2^23 gives those of 1.5 2^23 + s: a conversion of one addition.
     constexpr float START = 12582912.0f;
-    typename Block::template Local<FragmentA<2>> a;
-    typename Block::template Local<FragmentB<2>> b;
+    constexpr int PARTS = F::PARTS, HALVES = 2 / PARTS; // a part has a sum of its own
+    typename Block::template Local<FragmentA<HALVES>> a[PARTS];
+    typename Block::template Local<FragmentB<HALVES>> b;
     typename Block::template Local<FragmentC> c;
-    typename Block::template Local<RowPair> rows;
+    typename Block::template Local<RowPair> rows[PARTS];
     const int n_blocks = (int)(k - first < K ? (k - first) / 32 : BLOCKS);
     for (int u = 0; u < n_blocks; ++u) {
       block.own([&](int t) {
@@ -84,32 +86,35 @@ struct Steps32 {
         for (int i = 0; i < 2; ++i) {
           uint32_t words[2];
           LaneCodes<F>::load(panel[t] + place.codes, group, row + 8 * i, words);
-          for (int h = 0; h < 2; ++h) a[t].v[2 * h + i] = less_zero<F::ZERO>(words[h]);
-          rows[t].scale[i] = F::scale(panel[t] + place.scales, row + 8 * i);
-          if (F::HAS_MIN) rows[t].minimum[i] = half_at(panel[t] + place.minima + (row + 8 * i) * 2);
+          for (int h = 0; h < 2; ++h) a[h / HALVES][t].v[h % HALVES * 2 + i] = less_zero<F::ZERO>(words[h]);
+          for (int p = 0; p < PARTS; ++p)
+            rows[p][t].scale[i] = F::scale(panel[t] + place.scales + part_scales(p), row + 8 * i);
+          if (F::HAS_MIN) rows[0][t].minimum[i] = half_at(panel[t] + place.minima + (row + 8 * i) * 2);
         }
       });
       NEXTOKEN_UNROLL
       for (int tile = 0; tile < TILES; ++tile) {
         if (tile >= tiles) continue;
-        block.own([&](int t) {
-          const uint32_t* const words = codes_of(stage, tile, t % WARP, u * 32);
-          b[t].v[0] = words[0];
-          b[t].v[1] = words[4];
-          for (int i = 0; i < 4; ++i) c[t].v[i] = (int)bits_of(START);
-        });
-        block.multiply_add(c, a, b);
-        block.own([&](int t) {
-          for (int j = 0; j < 2; ++j) {
-            const int token = tile * TILE_TOKENS + t % 4 * 2 + j;
-            const float scale = stage.scale[token][u], scaled_sum = F::HAS_MIN ? stage.scaled_sum[token][u] : 0.0f;
-            for (int i = 0; i < 2; ++i) {
-              float& sum = sums[t].tile[tile].v[2 * i + j];
-              sum = fma1(rows[t].scale[i] * scale, float_of_bits((uint32_t)c[t].v[2 * i + j]) - START, sum);
-              if (F::HAS_MIN) sum = fma1(rows[t].minimum[i], scaled_sum, sum);
+        NEXTOKEN_UNROLL
+        for (int p = 0; p < PARTS; ++p) {
+          block.own([&](int t) {
+            const uint32_t* const words = codes_of(stage, tile, t % WARP, u * 32 + p * 16);
+            for (int h = 0; h < HALVES; ++h) b[t].v[h] = words[4 * h];
+            for (int i = 0; i < 4; ++i) c[t].v[i] = (int)bits_of(START);
+          });
+          block.multiply_add(c, a[p], b);
+          block.own([&](int t) {
+            for (int j = 0; j < 2; ++j) {
+              const int token = tile * TILE_TOKENS + t % 4 * 2 + j;
+              const float scale = stage.scale[token][u], scaled_sum = F::HAS_MIN ? stage.scaled_sum[token][u] : 0.0f;
+              for (int i = 0; i < 2; ++i) {
+                float& sum = sums[t].tile[tile].v[2 * i + j];
+                sum = fma1(rows[p][t].scale[i] * scale, float_of_bits((uint32_t)c[t].v[2 * i + j]) - START, sum);
+                if (F::HAS_MIN) sum = fma1(rows[p][t].minimum[i], scaled_sum, sum);
+              }
             }
-          }
-        });
+          });
+        }
       }
     }
   }
@@ -213,7 +218,7 @@ struct Steps256 {
   }
 };
 
-/// Grid: divide_up(panels of all parts, WARPS) x divide_up(tokens, 8 TILES).
+/// Grid: divide_up(panels of all parts, WARPS) x spans of 8 TILES tokens.
 template <class Steps, int WARPS, int TILES>
 struct MatmulTiles {
   using Args = MatmulArgs;
@@ -225,15 +230,17 @@ struct MatmulTiles {
   template <class Block>
   static NEXTOKEN_KERNEL void run(Block& block, const Args& a) {
     Stage* const stages = block.template shared<Stage>(2);
-    const int64_t first_token = block.y() * TOKENS, left = a.n_tokens - first_token;
-    const int n = (int)(left < TOKENS ? left : TOKENS), tiles = (n + TILE_TOKENS - 1) / TILE_TOKENS;
+    const TokenSpan<TOKENS> span(a, block.y());
+    const int64_t first_token = span.first;
+    const int n = span.n, tiles = (n + TILE_TOKENS - 1) / TILE_TOKENS;
+    if (n == 0) return;
     typename Block::template Local<const uint8_t*> panel;
     typename Block::template Local<WarpSums<TILES>> sums;
     block.each([&](int t) {
       // A warp past the last panel computes that one again, and keeps it to itself.
       const int64_t own = block.x() * WARPS + t / WARP, last = a.n_panels - 1;
       const MatmulPart& part = a.parts[part_of(a, own < last ? own : last)];
-      panel[t] = part.panels + ((own < last ? own : last) - part.first_panel) * part.panel_bytes;
+      panel[t] = span.panels(part) + ((own < last ? own : last) - part.first_panel) * part.panel_bytes;
       for (TileSums& tile : sums[t].tile) tile = {};
       Steps::template fetch<TOKENS>(stages[0], a.in, a.k, 0, first_token, n, t, THREADS);
       copies_done();
@@ -258,7 +265,7 @@ struct MatmulTiles {
           const int64_t row = first_row + i / 2 * 8;
           const int token = tile * TILE_TOKENS + t % 4 * 2 + i % 2;
           if (token < n && row < part.n_rows)
-            a.out[(first_token + token) * a.out_stride + part.column + row] = sums[t].tile[tile].v[i];
+            span.out[token * a.out_stride + part.column + row] = sums[t].tile[tile].v[i];
         }
       }
     });

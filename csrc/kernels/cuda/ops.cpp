@@ -74,12 +74,12 @@ void add_gated(Queue& queue, const AddGatedKernel::Args& args, int64_t rows) {
   launch<AddGatedKernel>(queue, {rows, divide_up(args.n, AddGatedKernel::THREADS)}, args);
 }
 
-void softmax(Queue& queue, const SoftmaxKernel::Args& args, int64_t rows) {
-  launch<SoftmaxKernel>(queue, {rows}, args, SoftmaxKernel::shared_bytes(args));
+void route(Queue& queue, const RouteKernel::Args& args, int64_t rows) {
+  launch<RouteKernel>(queue, {rows}, args, RouteKernel::shared_bytes(args));
 }
 
-void argmax(Queue& queue, const ArgmaxKernel::Args& args, int64_t rows) {
-  launch<ArgmaxKernel>(queue, {rows}, args, ArgmaxKernel::shared_bytes(args));
+void group(Queue& queue, const GroupKernel::Args& args) {
+  launch<GroupKernel>(queue, {1}, args, GroupKernel::shared_bytes(args));
 }
 
 void thin(Queue& queue, const ThinArgs& args, int64_t rows) {

@@ -2,7 +2,6 @@
 #pragma once
 #include "cache/cache.h"
 #include "kernels/cuda/attention.h"
-#include "kernels/cuda/choose.h"
 #include "kernels/cuda/elementwise.h"
 #include "kernels/cuda/experts.h"
 #include "kernels/cuda/matmul.h"
@@ -17,6 +16,8 @@ class Queue;
 CacheLayout layout_of(const KvShape& shape, int64_t layer);
 
 bool multiplies(WeightType type);
+/// Whether products of many tokens are tiles, on tensor cores: types in blocks.
+bool has_tiles(WeightType type);
 void matmul(Queue& queue, WeightType type, const MatmulArgs& args, int64_t n_panels);
 /// The same on tensor cores, for types in blocks; false, and nothing is done, for others.
 bool matmul_tiles(Queue& queue, WeightType type, const MatmulArgs& args, int64_t n_panels);
@@ -30,8 +31,8 @@ void attention(Queue& queue, const TiledAttention& args, int64_t n_tiles, int64_
 void merge(Queue& queue, const MergeKernel::Args& args, int64_t rows);
 void combine(Queue& queue, const CombineKernel::Args& args, int64_t rows);
 void add_gated(Queue& queue, const AddGatedKernel::Args& args, int64_t rows);
-void softmax(Queue& queue, const SoftmaxKernel::Args& args, int64_t rows);
-void argmax(Queue& queue, const ArgmaxKernel::Args& args, int64_t rows);
+void route(Queue& queue, const RouteKernel::Args& args, int64_t rows);
+void group(Queue& queue, const GroupKernel::Args& args);
 void thin(Queue& queue, const ThinArgs& args, int64_t rows);
 
 } // namespace nextoken::cuda

@@ -16,12 +16,6 @@ class Queue {
 
   /// From now on launches are written down, or run at once. What is written down and did not run is forgotten.
   void start(bool keeps);
-  /// No graphs from now on: for models whose steps wait for the card in between.
-  void run_at_once() {
-    refused_ = true;
-    flush();
-    keeps_ = false;
-  }
   /// Runs what is written down, as a graph. A copy to or from memory that it uses must not overtake it.
   void finish();
   /// Runs it launch by launch, where it is only a part of a step.

@@ -49,6 +49,8 @@ template <>
 struct LaneCodes<IQ4_NL> : LaneValues<IQ4_NL> {};
 template <>
 struct LaneCodes<MXFP4> : LaneValues<MXFP4> {};
+template <>
+struct LaneCodes<NVFP4> : LaneValues<NVFP4> {};
 
 template <>
 struct LaneCodes<Q8_0> {

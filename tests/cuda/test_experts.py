@@ -1,0 +1,121 @@
+"""Experts are chosen, grouped and multiplied on the card as the CPU does it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nextoken import kernels
+from tests.cuda.conftest import Card
+from tests.cuda.test_kernels import NUMBERS, cases, equal
+from tests.kernels.test_matmul import random_weights
+from tests.kernels.test_quantize import TYPES
+
+
+def routes(
+    scores: np.ndarray,
+    n_used: int,
+    sigmoid: bool,
+    normalized: bool,
+    groups: tuple[int, int],
+    scale: float,
+    bias: Any,
+) -> tuple[list[int], np.ndarray]:
+    """As CpuKernels::route, in float32, with the CPU's softmax."""
+    experts, weights = [], []
+    for row in scores:
+        pairs = np.stack([row, np.zeros_like(row)], 1)
+        p = kernels.softmax(pairs)[:, 0] if sigmoid else kernels.softmax(row[None])[0]
+        choice = p + bias if bias is not None else p.copy()
+        if groups[1] < groups[0]:
+            parts = choice.reshape(groups[0], -1)
+            best = -np.sort(-parts, axis=1)
+            second = best[:, 1] if best.shape[1] > 1 else np.float32(-np.inf)
+            of_groups = best[:, 0] + second if sigmoid else best[:, 0]
+            others = np.argsort(-of_groups, kind="stable")[groups[1] :]
+            parts[others[of_groups[others] > -np.inf]] = -np.inf
+        chosen = np.argsort(-choice, kind="stable")[:n_used]
+        total = np.float32(0)
+        for e in chosen:
+            total += p[e]
+        of_row = p[chosen] / (total + np.float32(1e-20)) if normalized else p[chosen]
+        experts += list(chosen)
+        weights.append(of_row * np.float32(scale))
+    return experts, np.concatenate(weights)
+
+
+@cases
+@given(data=st.data())
+def test_routes_are_those_of_the_cpu(card: Card, data: st.DataObject) -> None:
+    n_groups = data.draw(st.sampled_from([1, 2, 4]))
+    n_groups_used = data.draw(st.integers(1, n_groups))
+    size = data.draw(st.sampled_from([1, 2, 3, 15, 16, 32, 65, 1030]))
+    n_used = data.draw(st.integers(1, min(8, size * n_groups_used)))
+    sigmoid, normalized, biased = (data.draw(st.booleans()) for _ in range(3))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    scores = (rng.standard_normal((3, n_groups * size)) * 3).astype(np.float32)
+    if data.draw(st.booleans()):
+        scores = np.round(scores)  # ties
+    bias = rng.standard_normal(n_groups * size).astype(np.float32) if biased else None
+    scale = data.draw(st.sampled_from([1.0, 2.5]))
+    groups = (n_groups, n_groups_used)
+    experts, weights = card.route(scores, n_used, sigmoid, normalized, *groups, scale, bias)
+    expected = routes(scores, n_used, sigmoid, normalized, groups, scale, bias)
+    assert experts == expected[0]
+    equal(np.array(weights, np.float32), expected[1])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_scores_that_are_not_finite_are_an_error(card: Card, bad: float) -> None:
+    scores = np.zeros((2, 5), np.float32)
+    scores[1, 4] = bad
+    with pytest.raises(ArithmeticError):
+        card.route(scores, 2, False, True, 1, 1, 1.0, None)
+
+
+@cases
+@given(data=st.data())
+def test_rows_are_grouped_by_expert_in_their_order(card: Card, data: st.DataObject) -> None:
+    n_experts = data.draw(st.sampled_from([1, 3, 60, 256, 300]))
+    n_used, rows = data.draw(st.integers(1, min(4, n_experts))), data.draw(st.integers(1, 70))
+    size = data.draw(st.sampled_from([1, 8, 32]))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    experts = np.stack([rng.permutation(n_experts)[:n_used] for _ in range(rows)]).astype(np.int32)
+    places, of_place, expert_of, groups = card.group(experts, n_experts, size)
+    order = np.argsort(experts.ravel(), kind="stable")
+    assert list(order) == [places.index(i) for i in range(rows * n_used)]
+    assert of_place == list(order // n_used)
+    assert expert_of == list(experts.ravel()[order])
+    covered = [(first + i, expert) for expert, first, n in groups for i in range(n)]
+    assert covered == list(enumerate(expert_of))
+    assert all(n <= size for _, _, n in groups)
+    assert len(groups) == min(rows * n_used, n_experts + rows * n_used // size)
+
+
+SIZES = [
+    (weight_type, size)
+    for weight_type in sorted(NUMBERS)
+    for size in (1, 8, 32)
+    if size < 32 or weight_type not in ("f32", "f16", "bf16")  # which are not multiplied as tiles
+]
+
+
+@pytest.mark.parametrize(("weight_type", "size"), SIZES)
+def test_groups_are_multiplied_by_matrices_of_their_own(card: Card, weight_type: str, size: int) -> None:
+    rng = np.random.default_rng(size)
+    block = TYPES[weight_type][0]
+    n, k = 37, max(block, 2 * 64)
+    packed = [kernels.pack(random_weights(weight_type, n, k, rng), weight_type, (n, k)) for _ in range(3)]
+    groups = [(2, 0, 1), (0, 0, 0), (0, 1, size), (2, 1 + size, (size + 1) // 2)]
+    rows = sum(group[2] for group in groups)
+    x = rng.standard_normal((rows, k)).astype(np.float32)
+    panels = [matrix.panels() for matrix in packed]
+    found = card.matmul_groups(NUMBERS[weight_type], panels, n, k, x, groups, size)
+    for matrix, first, count in groups:
+        if count:
+            span = slice(first, first + count)
+            equal(found[span], kernels.matmul(x[span], packed[matrix]))
