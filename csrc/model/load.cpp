@@ -27,8 +27,7 @@ void check_experts(const Device& device, const Weights& weights) {
 }
 
 /// Whether the device computes what this model needs and has room for its weights, before any memory is taken.
-void check(const Device& device, const Spec& spec, const Plan& plan, const Weights& weights) {
-  if (spec.latent.rank) throw UnsupportedError("latent attention is not computed by " + device.name() + " yet");
+void check(const Device& device, const Plan& plan, const Weights& weights) {
   check_experts(device, weights);
   for (const PlannedMatrix& planned : plan.matrices) {
     if (device.multiplies(planned.matrix->type)) continue;
@@ -57,7 +56,7 @@ std::unique_ptr<Model> load_model(const Spec& spec, const TensorSources& sources
   model->spec = spec;
   Plan plan(sources, files, check);
   plan_weights(spec, plan, model->weights);
-  if (device) nextoken::check(*device, spec, plan, model->weights);
+  if (device) nextoken::check(*device, plan, model->weights);
 
   if (!device) require_memory(plan.storage_bytes, "the weights");
   model->weights.storage = Buffer(device, plan.storage_bytes, "the weights");

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from nextoken import LLM, SamplingParams, device
-from nextoken.errors import ClosedError, NumericalError, UnsupportedModelError
+from nextoken.errors import ClosedError, NumericalError
 from tests.cuda.conftest import Card
-from tests.families import latent, tiny
+from tests.families import tiny
 from tests.families.tiny import FAMILIES, ids, weights, write
 from tests.reference import assert_same_bits
 
@@ -36,13 +36,6 @@ def same_on_both(path: Path, chunks: list[int], **options: Any) -> None:
 @pytest.mark.parametrize("name", list(FAMILIES))
 def test_every_family_gives_the_bits_of_the_cpu(tmp_path: Path, forwards: Card, name: str) -> None:
     same_on_both(write(tmp_path / "m.gguf", FAMILIES[name], "Q8_0"), [258, 1, 2])
-
-
-def test_what_is_not_computed_yet_is_refused(tmp_path: Path, forwards: Card) -> None:
-    path = tmp_path / "m.gguf"
-    latent.write_file(path, next(iter(latent.CASES.values())))
-    with pytest.raises(UnsupportedModelError, match="latent"):
-        LLM(path, device="cuda")
 
 
 @pytest.mark.parametrize("weight_type", TYPES)

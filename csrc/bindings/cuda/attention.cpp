@@ -36,7 +36,7 @@ std::vector<AttentionTile> tiles_of(int64_t n_tokens, int64_t first_position, in
 
 Floats attention_arrays(const py::capsule& device, const Floats& q, const Floats& k, const Floats& v, int kv_type,
                         int64_t window, float scale, float soft_cap, const std::optional<Floats>& slopes,
-                        const std::optional<Floats>& sinks) {
+                        const std::optional<Floats>& sinks, int64_t latent_dim) {
   Card& card = card_of(device);
   Queue queue(card);
   if (q.ndim() != 3 || k.ndim() != 3 || k.size() != v.size() || q.size() == 0 || q.shape(0) > k.shape(0) ||
@@ -47,7 +47,10 @@ Floats attention_arrays(const py::capsule& device, const Floats& q, const Floats
   for (const std::optional<Floats>* each : {&slopes, &sinks}) {
     if (*each && (*each)->size() != n_heads) throw std::invalid_argument("slopes and sinks must be (heads,)");
   }
-  const KvShape shape{1, kv_heads, d, (KvType)kv_type};
+  if (latent_dim < 0 || latent_dim > d || (latent_dim && kv_heads != 1))
+    throw std::invalid_argument("latents are of one kv head, latent_dim at most head_dim");
+  const KvShape shape{1, kv_heads, d, (KvType)kv_type, latent_dim};
+  const int64_t value_dim = layout_of(shape, 0).value_dim();
   const CacheLayout layout = layout_of(shape, 0);
   const int64_t n_blocks = divide_up(n_keys, KV_BLOCK), n_segments = divide_up(n_keys, ATTENTION_SEGMENT);
   const Buffer memory(&card, n_blocks * shape.block_bytes(), "a cache");
@@ -63,7 +66,8 @@ Floats attention_arrays(const py::capsule& device, const Floats& q, const Floats
   const Buffer told_table = on_card(card, table), told_tiles = on_card(card, tiles);
   const Buffer told_slopes = on_card(card, slopes), told_sinks = on_card(card, sinks);
   const int64_t results = rows * n_heads * n_segments;
-  const Buffer room(&card, results * (layout.width + 2) * 4, "partial results"), out(&card, q.size() * 4, "a result");
+  const Buffer room(&card, results * (layout.width + 2) * 4, "partial results"),
+      out(&card, rows * n_heads * value_dim * 4, "a result");
   float* const out_room = room.as<float>();
   const Partials partials{out_room + results * layout.width, out_room + results * (layout.width + 1), out_room,
                           n_segments, 0};
@@ -74,11 +78,35 @@ Floats attention_arrays(const py::capsule& device, const Floats& q, const Floats
             {layout, told_table.as<uint8_t*>(), told_tiles.as<AttentionTile>(), queries.as<float>(), n_heads * d,
              n_heads, n_heads / kv_heads, window, scale, soft_cap, told_slopes.as<float>(), partials},
             (int64_t)tiles.size(), kv_heads);
-  merge(queue, {partials, n_heads, d, layout.width, out.as<float>(), n_heads * d, told_sinks.as<float>()}, rows);
-  Floats y({(py::ssize_t)rows, (py::ssize_t)n_heads, (py::ssize_t)d});
-  card.download(y.mutable_data(), out.data(), (int64_t)y.nbytes());
-  card.check();
-  return y;
+  merge(queue,
+        {partials, n_heads, value_dim, layout.width, out.as<float>(), n_heads * value_dim, told_sinks.as<float>()},
+        rows);
+  return to_array(card, out.as<float>(), {(py::ssize_t)rows, (py::ssize_t)n_heads, (py::ssize_t)value_dim});
+}
+
+/// Heads of x [T, H * from] times matrices of their own, packed [N, K] each, and what stands behind their K elements.
+Floats head_matmul_arrays(const py::capsule& device, int type_number, const std::vector<Bytes>& panels, int64_t n_rows,
+                          int64_t k, const Floats& x) {
+  Card& card = card_of(device);
+  CudaKernels kernels(card);
+  const int64_t n = (int64_t)panels.size(), n_panels = divide_up(n_rows, PANEL_ROWS);
+  require(multiplies((WeightType)type_number) && n > 0, "no such weight type, or no matrix");
+  require(x.ndim() == 2 && x.shape(0) > 0 && x.shape(1) % n == 0 && x.shape(1) / n >= k, "x must be (T, H * from)");
+  const int64_t rows = x.shape(0), to = x.shape(1) / n - k + n_rows;
+  std::vector<Buffer> weights;
+  std::vector<Matrix> heads;
+  for (const Bytes& head : panels) {
+    require(head.size() == panels[0].size() && head.size() % n_panels == 0, "panels must be those of N rows");
+    weights.push_back(on_card(card, head));
+    heads.push_back({(WeightType)type_number, form_of((WeightType)type_number), n_rows, k,
+                     (int64_t)head.size() / n_panels, weights.back().data()});
+  }
+  const Buffer in = on_card(card, x), out(&card, rows * n * to * 4, "a product");
+  Hidden room(rows * n, k, &card);
+  const Rows<float> y{out.as<float>(), rows, n * to, n * to};
+  kernels.head_matmul({}, {in.as<float>(), rows, x.shape(1), x.shape(1)}, heads, room, y);
+  kernels.finish();
+  return to_array(card, y.data, {(py::ssize_t)rows, (py::ssize_t)(n * to)});
 }
 
 } // namespace
@@ -86,7 +114,11 @@ Floats attention_arrays(const py::capsule& device, const Floats& q, const Floats
 void bind_attention(py::module_& m) {
   m.def("attention", attention_arrays, py::arg("device"), py::arg("q"), py::arg("k"), py::arg("v"), py::arg("kv_type"),
         py::arg("window"), py::arg("scale"), py::arg("soft_cap"), py::arg("slopes"), py::arg("sinks"),
-        "Causal attention of the last T of T_kv positions; window and soft_cap of 0 for none.");
+        py::arg("latent_dim") = 0,
+        "Causal attention of the last T of T_kv positions; window and soft_cap of 0 for none. Unless latent_dim is 0, "
+        "the first so many elements of a key are the value, and v is not read.");
+  m.def("head_matmul", head_matmul_arrays, py::arg("device"), py::arg("type"), py::arg("panels"), py::arg("n_rows"),
+        py::arg("k"), py::arg("x"));
 }
 
 } // namespace nextoken::cuda

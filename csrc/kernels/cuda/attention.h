@@ -2,7 +2,8 @@
 // (a token and a query head of one kv head): thread = key for scores, then thread = dimension for values. Another
 // kernel merges a row's segments in order. See kernels/cpu/attention.inl: the same chains.
 // FlashAttention-2, Dao 2023, arXiv:2307.08691, with a split that depends on positions alone. Over an int8 cache
-// queries and weights become int16, and products are sums of integers: attention_q8.inl.
+// queries and weights become int16, and products are sums of integers: attention_q8.inl. Latents of any type are read
+// as floats, as keys and then as values: attention_latent.inl.
 #pragma once
 #include <type_traits>
 
@@ -39,9 +40,12 @@ struct TiledAttention {
   Partials partials;
 };
 
-template <bool Q8>
+enum class Cached { floats, q8, latents };
+
+template <Cached CACHED>
 struct AttentionKernel {
   using Args = TiledAttention;
+  static constexpr bool Q8 = CACHED == Cached::q8;
   /// Grid: tiles x kv heads x segments.
   static constexpr int THREADS = ATTENTION_SEGMENT;
   static NEXTOKEN_HD int64_t shared_bytes(const Args& a) {
@@ -50,6 +54,13 @@ struct AttentionKernel {
   }
 
   using Sum = std::conditional_t<Q8, int, float>; // of weighted values
+
+  static NEXTOKEN_HD Sum value(const Args& a, uint8_t* at, int64_t kv_head, int64_t slot, int64_t d) {
+    if constexpr (CACHED == Cached::latents) return a.cache.read_latent(a.cache.keys(at, kv_head), slot, d);
+    const uint8_t* const values = a.cache.values(at, kv_head);
+    return Q8 ? (Sum)(int8_t)values[a.cache.q8_value_at(slot, d)]
+              : (Sum)a.cache.read(values, a.cache.value_at(slot, d));
+  }
 
   /// Keys [begin, end) of the segment that a row sees.
   struct Span {
@@ -166,7 +177,8 @@ struct AttentionKernel {
             if (r < rows) sum[r] = (float)total[r] * (q_scale[r] * scale);
         } else {
           for (int64_t d = 0; d < head_dim; ++d) {
-            const float key = a.cache.read(keys, a.cache.key_at(t % KV_BLOCK, d));
+            const float key = CACHED == Cached::latents ? a.cache.read_latent(keys, t % KV_BLOCK, d)
+                                                        : a.cache.read(keys, a.cache.key_at(t % KV_BLOCK, d));
             for (int r = 0; r < TILE_ROWS; ++r)
               if (r < rows) sum[r] = fma1(q[r * head_dim + d], key, sum[r]);
           }
@@ -229,9 +241,7 @@ struct AttentionKernel {
         Sum sum[TILE_ROWS] = {};
         for (int key = first.begin; key < last.end; ++key) {
           const int64_t b = tile.table + segment * (ATTENTION_SEGMENT / KV_BLOCK) + key / KV_BLOCK;
-          const uint8_t* const values = a.cache.values(a.block_table[b], kv_head);
-          const Sum v = Q8 ? (Sum)(int8_t)values[a.cache.q8_value_at(key % KV_BLOCK, d)]
-                           : (Sum)a.cache.read(values, a.cache.value_at(key % KV_BLOCK, d));
+          const Sum v = value(a, a.block_table[b], kv_head, key % KV_BLOCK, d);
           for (int i = 0; i < TILE_ROWS; ++i) {
             const int r = slice + i * slices;
             if (r >= rows || key < spans[r].begin || key >= spans[r].end) continue; // not multiplied by 0

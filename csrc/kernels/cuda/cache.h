@@ -1,4 +1,4 @@
-// The cache on a card: the layout of its blocks (kernels/cpu/kv.inl), and what writes them.
+// The cache on a card: the layout of its blocks (kernels/cpu/kv.inl, of latents kv_latent.inl), and what writes them.
 #pragma once
 #include "kernels/cuda/block.h"
 
@@ -27,8 +27,11 @@ NEXTOKEN_HD float magnitude(float x) { return finite1(x) ? abs1(x) : -MINUS_INFI
 
 /// Sizes of one head in one block of the cache, as KvShape has them.
 struct CacheLayout {
-  KvType type;                                                         // f16 or f32
-  int64_t head_dim, width, k_bytes, v_bytes, head_bytes, layer_offset; // width: head_dim rounded up to 16
+  KvType type;
+  int64_t head_dim, width, k_bytes, v_bytes, head_bytes, layer_offset; // width: value_dim() rounded up to 16
+  int64_t latent_dim; // 0, or keys are latents whose first latent_dim elements are the values
+
+  NEXTOKEN_HD int64_t value_dim() const { return latent_dim ? latent_dim : head_dim; }
 
   NEXTOKEN_HD uint8_t* keys(uint8_t* block, int64_t head) const { return block + layer_offset + head * head_bytes; }
   NEXTOKEN_HD uint8_t* values(uint8_t* block, int64_t head) const { return keys(block, head) + k_bytes; }
@@ -42,6 +45,16 @@ struct CacheLayout {
   NEXTOKEN_HD int64_t q8_value_at(int64_t slot, int64_t d) const { return (slot / 2 * width + d) * 2 + slot % 2; }
   NEXTOKEN_HD float* q8_key_scales(uint8_t* keys) const { return (float*)(keys + KV_BLOCK * even_dim()); }
   NEXTOKEN_HD float* q8_value_scales(uint8_t* values) const { return (float*)(values + KV_BLOCK * width); }
+
+  // Latents: a row a token, of q8 two scales for each behind all rows.
+  NEXTOKEN_HD int64_t latent_at(int64_t slot, int64_t d) const { return slot * (divide_up(head_dim, 16) * 16) + d; }
+  NEXTOKEN_HD float* latent_scales(uint8_t* latents, int64_t slot) const {
+    return (float*)(latents + latent_at(KV_BLOCK, 0)) + 2 * slot;
+  }
+  NEXTOKEN_HD float read_latent(uint8_t* latents, int64_t slot, int64_t d) const {
+    if (type != KvType::q8) return read(latents, latent_at(slot, d));
+    return (float)(int8_t)latents[latent_at(slot, d)] * latent_scales(latents, slot)[d >= latent_dim];
+  }
 
   NEXTOKEN_HD float read(const uint8_t* p, int64_t i) const {
     return type == KvType::f32 ? ((const float*)p)[i] : from_half(((const uint16_t*)p)[i]);
@@ -109,6 +122,45 @@ struct KvWriteQ8Kernel {
         to[keys ? a.cache.q8_key_at(slot, d) : a.cache.q8_value_at(slot, d)] = (uint8_t)code;
       }
       if (t == 0) (keys ? a.cache.q8_key_scales(to) : a.cache.q8_value_scales(to))[slot] = scaling.scale;
+    });
+  }
+};
+
+/// Latents, which are keys and values in one, of any type. Grid: rows.
+struct LatentWriteKernel {
+  using Args = KvWriteKernel::Args;
+  static constexpr int THREADS = WARP;
+
+  template <class Block>
+  static NEXTOKEN_KERNEL void run(Block& block, const Args& a) {
+    const RowPlace place = a.places[block.x()];
+    const float* const x = a.k + block.x() * a.k_stride;
+    uint8_t* const to = a.cache.keys(place.block, 0);
+    const int64_t n = a.cache.head_dim, padded = a.cache.latent_at(1, 0);
+    if (a.cache.type != KvType::q8) {
+      block.own([&](int t) {
+        for (int64_t d = t; d < padded; d += WARP)
+          a.cache.write(to, a.cache.latent_at(place.slot, d), d < n ? x[d] : 0.0f);
+      });
+      return;
+    }
+    typename Block::template Local<float> most;
+    for (int part = 0; part < 2; ++part) { // the latent, and what rotates
+      const int64_t begin = part == 0 ? 0 : a.cache.latent_dim, end = part == 0 ? a.cache.latent_dim : n;
+      block.own([&](int t) {
+        most[t] = 0.0f;
+        for (int64_t d = begin + t; d < end; d += WARP) most[t] = max1(magnitude(x[d]), most[t]);
+      });
+      fold_max(block, most, WARP);
+      block.own([&](int t) {
+        const Scaling scaling(most[t], 127.0f);
+        for (int64_t d = begin + t; d < end; d += WARP)
+          to[a.cache.latent_at(place.slot, d)] = (uint8_t)scaling.code(x[d]);
+        if (t == 0) a.cache.latent_scales(to, place.slot)[part] = scaling.scale;
+      });
+    }
+    block.own([&](int t) {
+      for (int64_t d = n + t; d < padded; d += WARP) to[a.cache.latent_at(place.slot, d)] = 0;
     });
   }
 };

@@ -13,8 +13,8 @@ constexpr int64_t PARTIAL_BYTES = int64_t{64} << 20; // of attention, at once
 
 CacheLayout layout_of(const KvShape& shape, int64_t layer) {
   const int64_t head_bytes = shape.k_bytes() + shape.v_bytes();
-  return {shape.type,      shape.head_dim, divide_up(shape.head_dim, 16) * 16,   shape.k_bytes(),
-          shape.v_bytes(), head_bytes,     layer * shape.n_kv_heads * head_bytes};
+  return {shape.type,      shape.head_dim, divide_up(shape.value_dim(), 16) * 16, shape.k_bytes(),
+          shape.v_bytes(), head_bytes,     layer * shape.n_kv_heads * head_bytes, shape.latent_dim};
 }
 
 void CudaKernels::rope_angles(const Batch& batch, const std::vector<double>& inverse_frequencies, double magnitude,
@@ -40,7 +40,8 @@ void CudaKernels::rope_angles(const Batch& batch, const std::vector<double>& inv
 void CudaKernels::rope(const Batch&, RopePairs pairs, const RopeAngles& angles, int64_t head_dim, Rows<float> heads) {
   if (angles.cos.cols == 0) return;
   cuda::rope(queue_,
-             {pairs, angles.cos.data, angles.sin.data, angles.cos.stride, angles.cos.cols, heads.cols / head_dim,
+             {pairs, angles.cos.data, angles.sin.data, angles.cos.stride, angles.cos.cols,
+              divide_up(heads.cols, head_dim), // the last may be shorter
               head_dim, heads.data, heads.stride},
              heads.rows);
 }
@@ -54,7 +55,7 @@ void CudaKernels::store(const Batch& batch, int64_t layer, Rows<const float> k, 
 
 void CudaKernels::attention(const Batch& batch, int64_t layer, const AttentionSpec& spec, Rows<const float> q,
                             const Linear& next, Hidden& a) {
-  const Forms to = forms(a, q.rows, spec.n_heads * spec.head_dim, next);
+  const Forms to = forms(a, q.rows, spec.n_heads * spec.value_dim(), next);
   if (batch.pieces.empty()) return;
   const int64_t group = spec.n_heads / spec.n_kv_heads;
   tell_tiles(batch, group);
@@ -84,12 +85,35 @@ void CudaKernels::attention(const Batch& batch, int64_t layer, const AttentionSp
                      spec.slopes ? weights(spec.slopes, spec.n_heads) : nullptr, partials},
                     (int64_t)(end - begin), spec.n_kv_heads);
     merge(queue_,
-          {partials, spec.n_heads, spec.head_dim, cache.width, to.x + first_row * to.max_k, to.max_k,
+          {partials, spec.n_heads, spec.value_dim(), cache.width, to.x + first_row * to.max_k, to.max_k,
            spec.sinks ? weights(spec.sinks, spec.n_heads) : nullptr},
           rows);
     begin = end;
   }
   convert(queue_, {ConvertKernel::Of::rows, Gate::silu, to.x, nullptr, to.max_k, to, nullptr}, q.rows);
+}
+
+/// Rows of the room stand head by head.
+void CudaKernels::head_matmul(const Batch& batch, Rows<const float> x, const std::vector<Matrix>& heads, Hidden& room,
+                              Rows<float> y) {
+  if (batch.poll) (*batch.poll)();
+  const int64_t n = (int64_t)heads.size(), from = x.cols / n, to = y.cols / n, k = heads[0].k, n_rows = heads[0].n_rows;
+  Linear w;
+  w.parts = {&heads[0]};
+  const Forms in = forms(room, x.rows * n, k, w);
+  convert(queue_, {ConvertKernel::Of::rows, Gate::silu, x.data, nullptr, x.stride, in, nullptr, x.rows, from},
+          x.rows * n);
+  const uint8_t* const* const panels = table<const uint8_t*>(heads.data(), [&] {
+    std::vector<const uint8_t*> of_each;
+    for (const Matrix& head : heads) of_each.push_back(head.panels);
+    return of_each;
+  });
+  MatmulArgs args{};
+  args.n_tokens = x.rows;
+  args.n_heads = n;
+  args.head_columns = to;
+  multiply(w, room, {panels}, y, args);
+  copy_heads(queue_, {x.data + k, x.stride, from, y.data + n_rows, y.stride, to, n, from - k}, x.rows);
 }
 
 } // namespace nextoken::cuda

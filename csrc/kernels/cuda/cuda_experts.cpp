@@ -1,6 +1,5 @@
 // Mixtures of experts of the kernel set on a card. Which expert a row takes is read by kernels alone, so that a step is
 // launched without waiting for it.
-#include "base/errors.h"
 #include "kernels/cuda/card.h"
 #include "kernels/cuda/cuda_kernels.h"
 
@@ -113,11 +112,6 @@ void CudaKernels::experts(const Batch& batch, const Routes& routes, const std::v
 
 void CudaKernels::add_gated(const Batch&, Rows<const float> score, Rows<float> part, Rows<float> y) {
   cuda::add_gated(queue_, {score.data, score.stride, part.data, part.stride, y.cols, y.data, y.stride}, y.rows);
-}
-
-/// Models that need it are refused when they are loaded.
-void CudaKernels::head_matmul(const Batch&, Rows<const float>, const std::vector<Matrix>&, Hidden&, Rows<float>) {
-  throw UnsupportedError("latent attention is not computed on a card yet");
 }
 
 } // namespace nextoken::cuda

@@ -16,17 +16,20 @@ struct ConvertKernel {
     int64_t stride;
     Forms forms;
     const int64_t* source; // of each row of forms, the row of a and b; null: the same
+    // Unless 0: rows of forms are so many of each head, of which `a` has all in a row, head_stride apart.
+    int64_t rows_a_head = 0, head_stride = 0;
   };
   static constexpr int THREADS = 256;
 
   template <class Block>
   static NEXTOKEN_KERNEL void run(Block& block, const Args& a) {
     const int64_t row = block.x(), base = block.y() * block.threads() * EACH_THREAD;
-    const int64_t source = a.source ? a.source[row] : row;
+    const int64_t source = a.source ? a.source[row] : a.rows_a_head ? row % a.rows_a_head : row;
+    const int64_t first = source * a.stride + (a.rows_a_head ? row / a.rows_a_head * a.head_stride : 0);
     typename Block::template Local<Eight> values;
     block.own([&](int t) {
       for (int i = 0; i < EACH_THREAD; ++i) {
-        const int64_t c = base + (int64_t)t * EACH_THREAD + i, at = source * a.stride + c;
+        const int64_t c = base + (int64_t)t * EACH_THREAD + i, at = first + c;
         float v = 0.0f;
         if (c < a.forms.k) {
           if (a.of == Of::gated)
@@ -50,8 +53,8 @@ struct ElementwiseKernel {
     int64_t x_stride, n;
     const float* other; // of `add`: rows, or one for all with a stride of 0
     int64_t other_stride;
-    float number;         // of the other operations
-    const int32_t* which; // of each row, the row of `other`; null: the same
+    float number;                   // of the other operations
+    const int32_t* which = nullptr; // of each row, the row of `other`; null: the same
   };
   static constexpr int THREADS = 256;
 
@@ -66,6 +69,27 @@ struct ElementwiseKernel {
       if (a.op == Op::multiply) x = x * a.number;
       if (a.op == Op::clamp) x = min1(a.number, max1(-a.number, x));
       if (a.op == Op::soft_cap) x = a.number * tanh1(divide(x, a.number));
+    });
+  }
+};
+
+/// y = x, n elements of each head. Grid: rows x divide_up(heads * n, THREADS).
+struct CopyHeadsKernel {
+  struct Args {
+    const float* x;
+    int64_t x_stride, x_head; // from row to row, from head to head
+    float* y;
+    int64_t y_stride, y_head;
+    int64_t heads, n;
+  };
+  static constexpr int THREADS = 128;
+
+  template <class Block>
+  static NEXTOKEN_KERNEL void run(Block& block, const Args& a) {
+    block.own([&](int t) {
+      const int64_t i = block.y() * block.threads() + t, head = i / a.n, c = i % a.n;
+      if (head >= a.heads) return;
+      a.y[block.x() * a.y_stride + head * a.y_head + c] = a.x[block.x() * a.x_stride + head * a.x_head + c];
     });
   }
 };

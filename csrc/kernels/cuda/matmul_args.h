@@ -12,7 +12,8 @@ constexpr int GROUP_TILES = 4, GROUP_TOKENS = 32; // of one that does, for group
 struct MatmulPart {
   const uint8_t* panels;
   int64_t panel_bytes, n_rows, first_panel, column;
-  const uint8_t* const* of_each; // where tokens have matrices of their own, of one shape: the panels of each; or null
+  const uint8_t* const* of_each =
+      nullptr; // where tokens have matrices of their own, of one shape: the panels of each; or null
 };
 
 /// Tokens [first, first + n), which a matrix of their own multiplies; n may be 0.

@@ -46,8 +46,14 @@ void rope(Queue& queue, const RopeKernel::Args& args, int64_t rows) {
   launch<RopeKernel>(queue, {rows, divide_up(args.heads * args.half, RopeKernel::THREADS)}, args);
 }
 
+void copy_heads(Queue& queue, const CopyHeadsKernel::Args& args, int64_t rows) {
+  launch<CopyHeadsKernel>(queue, {rows, divide_up(args.heads * args.n, CopyHeadsKernel::THREADS)}, args);
+}
+
 void kv_write(Queue& queue, const KvWriteKernel::Args& args, int64_t rows, int64_t n_kv_heads) {
-  if (args.cache.type == KvType::q8)
+  if (args.cache.latent_dim)
+    launch<LatentWriteKernel>(queue, {rows}, args);
+  else if (args.cache.type == KvType::q8)
     launch<KvWriteQ8Kernel>(queue, {rows, n_kv_heads, 2}, args, KvWriteQ8Kernel::SHARED_BYTES);
   else
     launch<KvWriteKernel>(queue, {rows, n_kv_heads}, args);
@@ -55,11 +61,13 @@ void kv_write(Queue& queue, const KvWriteKernel::Args& args, int64_t rows, int64
 
 void attention(Queue& queue, const TiledAttention& args, int64_t n_tiles, int64_t n_kv_heads) {
   const Grid grid{n_tiles, n_kv_heads, args.partials.n_segments};
-  const int64_t shared_bytes = AttentionKernel<false>::shared_bytes(args);
-  if (args.cache.type == KvType::q8)
-    launch<AttentionKernel<true>>(queue, grid, args, shared_bytes);
+  const int64_t shared_bytes = AttentionKernel<Cached::floats>::shared_bytes(args);
+  if (args.cache.latent_dim)
+    launch<AttentionKernel<Cached::latents>>(queue, grid, args, shared_bytes);
+  else if (args.cache.type == KvType::q8)
+    launch<AttentionKernel<Cached::q8>>(queue, grid, args, shared_bytes);
   else
-    launch<AttentionKernel<false>>(queue, grid, args, shared_bytes);
+    launch<AttentionKernel<Cached::floats>>(queue, grid, args, shared_bytes);
 }
 
 void merge(Queue& queue, const MergeKernel::Args& args, int64_t rows) {

@@ -26,6 +26,7 @@ void norm(Queue& queue, const NormKernel::Args& args, int64_t rows);
 void convert(Queue& queue, const ConvertKernel::Args& args, int64_t rows);
 void elementwise(Queue& queue, const ElementwiseKernel::Args& args, int64_t rows);
 void rope(Queue& queue, const RopeKernel::Args& args, int64_t rows);
+void copy_heads(Queue& queue, const CopyHeadsKernel::Args& args, int64_t rows);
 void kv_write(Queue& queue, const KvWriteKernel::Args& args, int64_t rows, int64_t n_kv_heads);
 void attention(Queue& queue, const TiledAttention& args, int64_t n_tiles, int64_t n_kv_heads);
 void merge(Queue& queue, const MergeKernel::Args& args, int64_t rows);
