@@ -55,7 +55,7 @@ struct AttentionKernel {
 
   using Sum = std::conditional_t<Q8, int, float>; // of weighted values
 
-  static NEXTOKEN_HD Sum value(const Args& a, uint8_t* at, int64_t kv_head, int64_t slot, int64_t d) {
+  static NEXTOKEN_HD Sum cached_value(const Args& a, uint8_t* at, int64_t kv_head, int64_t slot, int64_t d) {
     if constexpr (CACHED == Cached::latents) return a.cache.read_latent(a.cache.keys(at, kv_head), slot, d);
     const uint8_t* const values = a.cache.values(at, kv_head);
     return Q8 ? (Sum)(int8_t)values[a.cache.q8_value_at(slot, d)]
@@ -241,7 +241,7 @@ struct AttentionKernel {
         Sum sum[TILE_ROWS] = {};
         for (int key = first.begin; key < last.end; ++key) {
           const int64_t b = tile.table + segment * (ATTENTION_SEGMENT / KV_BLOCK) + key / KV_BLOCK;
-          const Sum v = value(a, a.block_table[b], kv_head, key % KV_BLOCK, d);
+          const Sum v = cached_value(a, a.block_table[b], kv_head, key % KV_BLOCK, d);
           for (int i = 0; i < TILE_ROWS; ++i) {
             const int r = slice + i * slices;
             if (r >= rows || key < spans[r].begin || key >= spans[r].end) continue; // not multiplied by 0

@@ -140,7 +140,7 @@ struct NVFP4 : ScalesF16, ValuesOfNibbles {
 };
 
 /// Where the scales of part `p` of a block stand behind those of the first.
-constexpr int64_t part_scales(int p) { return p * 32; }
+NEXTOKEN_HD int64_t part_scales(int p) { return p * 32; }
 
 /// Where the parts of block `b` of a row stand in its panel.
 template <class F>
