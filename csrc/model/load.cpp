@@ -12,23 +12,24 @@
 namespace nextoken {
 namespace {
 
-/// Kernels that find a row's expert in the device's memory are launched for one type.
-void check_experts(const Device& device, const Weights& weights) {
+/// Experts of a layer multiply the same form of their activations; on a device one launch is for all of them.
+void check_experts(const Weights& weights, bool on_device) {
   for (size_t i = 0; i < weights.layers.size(); ++i) {
     const std::vector<Expert>& experts = weights.layers[i].experts;
     for (size_t e = 1; e < experts.size(); ++e) {
       for (Matrix Expert::* member : {&Expert::gate, &Expert::up, &Expert::down}) {
-        if ((experts[e].*member).type == (experts[0].*member).type) continue;
+        const Matrix &first = experts[0].*member, &other = experts[e].*member;
+        if (on_device ? first.type == other.type : first.form == other.form) continue;
         throw UnsupportedError("experts 0 and " + std::to_string(e) + " of layer " + std::to_string(i) +
-                               " have weights of different types, which " + device.name() + " does not multiply with");
+                               " have weights of types " + quant::type_info(first.type).name + " and " +
+                               quant::type_info(other.type).name + ", which are not multiplied side by side");
       }
     }
   }
 }
 
 /// Whether the device computes what this model needs and has room for its weights, before any memory is taken.
-void check(const Device& device, const Plan& plan, const Weights& weights) {
-  check_experts(device, weights);
+void check(const Device& device, const Plan& plan) {
   for (const PlannedMatrix& planned : plan.matrices) {
     if (device.multiplies(planned.matrix->type)) continue;
     throw UnsupportedError("tensor '" + planned.source->name + "' is of type " +
@@ -56,7 +57,8 @@ std::unique_ptr<Model> load_model(const Spec& spec, const TensorSources& sources
   model->spec = spec;
   Plan plan(sources, files, check);
   plan_weights(spec, plan, model->weights);
-  if (device) nextoken::check(*device, plan, model->weights);
+  check_experts(model->weights, device != nullptr);
+  if (device) nextoken::check(*device, plan);
 
   if (!device) require_memory(plan.storage_bytes, "the weights");
   model->weights.storage = Buffer(device, plan.storage_bytes, "the weights");

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextoken import kernels
+from nextoken import LLM, kernels
+from nextoken.errors import UnsupportedModelError
 from tests.cuda.conftest import Card
 from tests.cuda.test_kernels import NUMBERS, cases, equal
+from tests.families.folders import on_disk, write_folder
+from tests.families.tiny import FAMILIES
+from tests.hf_folders import as_dtype, write_weights
 from tests.kernels.test_matmul import random_weights
 from tests.kernels.test_quantize import TYPES
 
@@ -119,3 +124,16 @@ def test_groups_are_multiplied_by_matrices_of_their_own(card: Card, weight_type:
         if count:
             span = slice(first, first + count)
             equal(found[span], kernels.matmul(x[span], packed[matrix]))
+
+
+def test_experts_of_different_types_are_refused_by_name(tmp_path: Path, forwards: Card) -> None:
+    """On the CPU too: they would multiply activations of a form that nobody made."""
+    family = FAMILIES["qwen3moe"]
+    folder = write_folder(tmp_path / "m", family)
+    tensors = {name: value.astype(np.float32) for name, value in on_disk(family).items()}
+    for name in [name for name in tensors if "layers.1.mlp.experts.2." in name]:
+        tensors[name] = as_dtype(tensors[name], "BF16")
+    write_weights(folder, tensors)
+    for where in ("cpu", "cuda"):
+        with pytest.raises(UnsupportedModelError, match="experts 0 and 2 of layer 1 .* F32 and BF16"):
+            LLM(folder, device=where)
