@@ -57,13 +57,6 @@ def seconds_of(run: Any, times: int) -> float:
     return statistics.median(found)
 
 
-def copy_bandwidth(n_bytes: int, times: int) -> float:
-    """Bytes a second that the card reads and writes while it copies."""
-    handle, module = device.open_card(), device.extension()
-    module.copy_seconds(handle, n_bytes, 2)
-    return 2 * n_bytes * times / module.copy_seconds(handle, n_bytes, times)
-
-
 def measure(path: Path, kind: str, shape: Shape, bandwidth: float) -> list[dict[str, Any]]:
     """Figures of one model: decode of one session and of many, and prefill."""
     ids = [int(i) for i in np.random.default_rng(1).integers(0, shape.vocab, PROMPT)]
@@ -121,7 +114,7 @@ def main() -> int:
         return mixtures + check(list(TYPES), SHAPES["tiny"], args.tokens)
     shape = SHAPES[args.shape or "7b/4"]
     card = device.card_info()
-    bandwidth = copy_bandwidth(1 << 30, 20)
+    bandwidth = device.copy_bandwidth()
     print(
         json.dumps({"card": card.name, "copy_bytes_per_second": bandwidth, "shape": vars(shape)}), flush=True
     )

@@ -25,7 +25,7 @@ struct Batch {
   std::vector<int64_t> positions; // [T]
   std::vector<BatchPiece> pieces; // in row order
   Poll* poll = nullptr;
-  bool op_by_op = false; // each call is waited for: nothing need be kept back
+  bool op_by_op = false; // calls are timed one by one: nothing may be kept back
 
   int64_t size() const { return (int64_t)token_ids.size(); }
 };
@@ -84,6 +84,14 @@ class Kernels {
   /// Waits for what was called before, and throws what happened to it. Calls that compute at once throw themselves.
   /// What was called may not have begun before: a device's memory is copied and freed after this alone.
   virtual void finish() {}
+
+  // Laps, of devices: a processor is asked when a call returns.
+  /// The first lap begins here.
+  virtual void begin_laps() {}
+  /// What was called since the last lap is one.
+  virtual void end_lap() {}
+  /// Waits, and gives the nanoseconds that each lap took there.
+  virtual std::vector<int64_t> take_laps() { return {}; }
 
   /// x [T, D] = table[token id] * scale
   virtual void embed(const Matrix& table, const Batch& batch, float scale, Rows<float> x) = 0;

@@ -68,15 +68,15 @@ void require_finite(const Rows<float>& logits, int64_t row) {
   if (!all_finite(logits[row], logits.cols)) throw NumericalError("the model's logits are not finite numbers");
 }
 
-/// A pass on its way; `recording` is null unless it is profiled.
+/// A pass on its way; `profiled` is null, or its kernels.
 struct Running {
   Model& model;
   Kernels& kernels;
   const std::vector<SequenceStep>& steps;
-  Profile::Recording* recording;
+  ProfiledKernels* profiled;
 
   void lap(Op op) const {
-    if (recording) recording->lap(op);
+    if (profiled) profiled->lap_of_processor(op);
   }
 };
 
@@ -210,7 +210,7 @@ void run_pass(Model& model, const std::vector<SequenceStep>& steps, Logits logit
   }
 
   Kernels& kernels = profiled ? static_cast<Kernels&>(*profiled) : *model.kernels;
-  const Running pass{model, kernels, steps, recording ? &*recording : nullptr};
+  const Running pass{model, kernels, steps, profiled ? &*profiled : nullptr};
   Batch& batch = model.workspace.batch;
   batch.poll = poll;
   batch.op_by_op = profile != nullptr;

@@ -11,6 +11,16 @@ const char* op_name(Op op) {
   return names[(size_t)op];
 }
 
+void operator+=(OpTotals& to, const OpTotals& more) {
+  to.calls += more.calls;
+  to.ns += more.ns;
+  to.waiting_ns += more.waiting_ns;
+  to.bytes += more.bytes;
+  to.int8_macs += more.int8_macs;
+  to.float_macs += more.float_macs;
+  to.bf16_macs += more.bf16_macs;
+}
+
 PassTotals Profile::decode() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   return decode_;
@@ -29,23 +39,35 @@ Profile::Recording::Recording(Profile& profile, ThreadPool& pool) : profile_(pro
 
 Profile::Recording::~Recording() { pool_.measure(false); }
 
-void Profile::Recording::lap(Op op, const OpTotals& work) {
+OpTotals Profile::Recording::since_last() {
   const Clock::time_point now = Clock::now();
-  const int64_t ns = std::chrono::duration_cast<std::chrono::nanoseconds>(now - last_).count();
+  OpTotals t;
+  t.calls = 1;
+  t.ns = std::chrono::duration_cast<std::chrono::nanoseconds>(now - last_).count();
   const int64_t region_ns = pool_.region_ns(), busy_ns = pool_.busy_ns();
   // Outside regions the caller works alone.
-  const int64_t worked_ns = busy_ns - busy_ns_ + ns - (region_ns - region_ns_);
+  const int64_t worked_ns = busy_ns - busy_ns_ + t.ns - (region_ns - region_ns_);
+  t.waiting_ns = std::max<int64_t>(0, t.ns - worked_ns / pool_.size());
   last_ = now;
   region_ns_ = region_ns;
   busy_ns_ = busy_ns;
-  OpTotals& t = totals_.of(op);
-  ++t.calls;
-  t.ns += ns;
-  t.waiting_ns += std::max<int64_t>(0, ns - worked_ns / pool_.size());
-  t.bytes += work.bytes;
-  t.int8_macs += work.int8_macs;
-  t.float_macs += work.float_macs;
-  t.bf16_macs += work.bf16_macs;
+  return t;
+}
+
+void Profile::Recording::lap(Op op, const OpTotals& work) {
+  totals_.of(op) += work;
+  totals_.of(op) += since_last();
+}
+
+void Profile::Recording::lap(const std::vector<DeviceLap>& laps, Op rest) {
+  OpTotals left = since_last();
+  left.waiting_ns = 0; // for the device, which is no thread's want of work
+  for (const DeviceLap& lap : laps) {
+    totals_.of(lap.op) += lap.totals;
+    left.ns -= lap.totals.ns;
+  }
+  left.ns = std::max<int64_t>(0, left.ns);
+  totals_.of(rest) += left;
 }
 
 void Profile::Recording::finish(int64_t rows, bool decode) {
@@ -54,17 +76,7 @@ void Profile::Recording::finish(int64_t rows, bool decode) {
   PassTotals& sums = decode ? profile_.decode_ : profile_.prefill_;
   ++sums.passes;
   sums.rows += rows;
-  for (size_t i = 0; i < N_OPS; ++i) {
-    const OpTotals& t = totals_.ops[i];
-    OpTotals& s = sums.ops[i];
-    s.calls += t.calls;
-    s.ns += t.ns;
-    s.waiting_ns += t.waiting_ns;
-    s.bytes += t.bytes;
-    s.int8_macs += t.int8_macs;
-    s.float_macs += t.float_macs;
-    s.bf16_macs += t.bf16_macs;
-  }
+  for (size_t i = 0; i < N_OPS; ++i) sums.ops[i] += totals_.ops[i];
 }
 
 } // namespace nextoken

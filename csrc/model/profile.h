@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <mutex>
+#include <vector>
 
 #include "base/thread_pool.h"
 
@@ -22,6 +23,14 @@ struct OpTotals {
   int64_t waiting_ns = 0; // of it, what a thread spent without work, on average over the threads
   int64_t bytes = 0;      // of weights, or of keys and values, each counted once a call
   int64_t int8_macs = 0, float_macs = 0, bf16_macs = 0;
+};
+
+void operator+=(OpTotals& to, const OpTotals& more);
+
+/// A call on a device, whose clock told its time.
+struct DeviceLap {
+  Op op;
+  OpTotals totals;
 };
 
 struct PassTotals {
@@ -49,9 +58,13 @@ class Profile {
 
     /// What has passed since the last lap was `op`.
     void lap(Op op, const OpTotals& work = {});
+    /// What has passed since the last lap was `laps`, and the rest of it `rest`.
+    void lap(const std::vector<DeviceLap>& laps, Op rest);
     void finish(int64_t rows, bool decode);
 
    private:
+    OpTotals since_last();
+
     using Clock = std::chrono::steady_clock;
     Profile& profile_;
     ThreadPool& pool_;

@@ -1,4 +1,5 @@
-// The kernel set of a pass that is being profiled: every call goes to the model's own kernels and is timed.
+// The kernel set of a pass that is being profiled: every call goes to the model's own kernels and is timed, on a device
+// by its own clock.
 #pragma once
 #include "kernels/kernels.h"
 #include "model/model.h"
@@ -9,10 +10,12 @@ namespace nextoken {
 class ProfiledKernels : public Kernels {
  public:
   ProfiledKernels(const Model& model, Profile::Recording& recording)
-      : inner_(*model.kernels), weights_(model.weights), recording_(recording) {}
+      : inner_(*model.kernels), weights_(model.weights), recording_(recording), on_device_(model.device != nullptr) {}
 
   const char* isa() const override { return inner_.isa(); }
-  void finish() override { inner_.finish(); }
+  void finish() override;
+  /// What the processor did since the last lap was `op`; where a device computes meanwhile, that is told later.
+  void lap_of_processor(Op op);
   void embed(const Matrix& table, const Batch& batch, float scale, Rows<float> x) override;
   void add_positions(const Matrix& table, const Batch& batch, Rows<float> room, Rows<float> x) override;
   void norm(const Batch& batch, Rows<const float> x, const Norm& norm, const Linear& next, Hidden& h) override;
@@ -39,17 +42,19 @@ class ProfiledKernels : public Kernels {
   void add_gated(const Batch& batch, Rows<const float> score, Rows<float> part, Rows<float> y) override;
   void add_residual(const Batch& batch, Rows<float> y, const Norm& norm, Rows<float> x) override;
   void soft_cap(const Batch& batch, float cap, Rows<float> x) override;
-  void thin(Rows<const float> logits, const std::vector<Thinning>& how, std::vector<ThinRow>& rows) override {
-    inner_.thin(logits, how, rows);
-  }
+  void thin(Rows<const float> logits, const std::vector<Thinning>& how, std::vector<ThinRow>& rows) override;
 
  private:
+  void begin();
   void lap(Op op, const OpTotals& work = {});
+  void settle(Op rest);
   Op op_of(const Linear& w) const;
 
   Kernels& inner_;
   const Weights& weights_;
   Profile::Recording& recording_;
+  const bool on_device_;
+  std::vector<DeviceLap> laps_; // whose times the device has not told yet
 };
 
 } // namespace nextoken

@@ -69,6 +69,19 @@ def open_card() -> Any:
     return card
 
 
+def copy_bandwidth(n_bytes: int = 1 << 30, times: int = 10) -> float:
+    """Bytes a second that the card reads and writes while it copies within its memory."""
+    handle, module = open_card(), extension()
+    module.copy_seconds(handle, n_bytes, 2)
+    return float(2 * n_bytes * times / module.copy_seconds(handle, n_bytes, times))
+
+
+def most_macs() -> tuple[float, float]:
+    """Multiply-adds a second of the card: of int8 on tensor cores, of float32."""
+    int8, floats = extension().most_macs(open_card())
+    return int8, floats
+
+
 def fit(weight_bytes: int, kv_bytes: int, kv_bytes_per_token: int) -> dict[str, Any]:
     """Whether weights and a cache fit the card beside what it holds now, and for how many tokens there is room.
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from nextoken import _native
+from nextoken import _native, device
 from nextoken.completion import OpTiming, op_timings
 
 if TYPE_CHECKING:
@@ -34,12 +34,23 @@ LOOP_TOKENS = 64
 
 @dataclass(frozen=True)
 class Limits:
-    """What the machine reaches at best with the model's threads, measured in the same run."""
+    """What the machine reaches at best with the model's threads, or the card, measured in the same run.
+
+    Of a card `read_bytes_per_s` is what a copy within its memory reads and writes.
+    """
 
     read_bytes_per_s: float
     int8_macs_per_s: float
     float_macs_per_s: float
     bf16_macs_per_s: float
+
+    @classmethod
+    def measured(cls, llm: LLM) -> Limits:
+        """Those of where the model runs."""
+        if llm.device == "cpu":
+            return cls(*_native.machine_limits(llm.n_threads, llm.isa))
+        int8, floats = device.most_macs()
+        return cls(device.copy_bandwidth(), int8, floats, floats)
 
     def least_seconds(self, op: OpTiming) -> float:
         """The time `op` needs at these limits: that of its reading or of its arithmetic, the longer one."""
@@ -170,13 +181,13 @@ def run(
 ) -> ModelProfile:
     """Measure the machine, the loop, and each batch at each depth that context and memory allow.
 
-    `memory` bounds the bytes of all caches of a case; None is half of what the machine has available.
+    `memory` bounds the bytes of all caches of a case; None is half of what the machine, or the card, has available.
     Raises ValueError for a batch below 1 or a depth below 0, and as `Session.append`.
     """
     if any(batch < 1 for batch in batches) or any(depth < 0 for depth in depths):
         raise ValueError("a batch is at least 1, a depth at least 0")
-    limits = Limits(*_native.machine_limits(llm.n_threads, llm.isa))
-    bench = _Bench(llm, available_memory() // 2 if memory is None else memory)
+    limits = Limits.measured(llm)
+    bench = _Bench(llm, available_memory(llm) // 2 if memory is None else memory)
     loop = bench.loop()
     cases: list[Case] = []
     for depth in depths:
@@ -190,8 +201,10 @@ def run(
     )
 
 
-def available_memory() -> int:
-    """Bytes that can be taken without pushing others out, as Linux reckons; elsewhere half of all there is."""
+def available_memory(llm: LLM) -> int:
+    """Bytes that can be taken without pushing others out, as Linux or the card says; elsewhere half of all there is."""
+    if llm.device != "cpu":
+        return device.card_info().free_bytes
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
@@ -256,7 +269,8 @@ class _Bench:
         self, phase: Literal["prefill", "decode"], caches: list[_native.Cache], depth: int, ids: list[Any]
     ) -> Case:
         """Repeats the pass: a prefill from `depth` each time, decoding from one token further on."""
-        samplers = [_native.Sampler(vocab_size=self._llm.vocab_size, isa=self._llm.isa) for _ in caches]
+        isa = self._llm.isa if self._llm.device == "cpu" else None
+        samplers = [_native.Sampler(vocab_size=self._llm.vocab_size, isa=isa) for _ in caches]
         passes: list[tuple[float, float, tuple[OpTiming, ...]]] = []
         spent = 0.0
         self._engine.predict(caches, ids, samplers)  # warms up

@@ -37,7 +37,7 @@ def test_measure_measures(tmp_path: Path, forwards: Card, monkeypatch: pytest.Mo
     monkeypatch.setattr(device, "extension", lambda: forwards.module)
     for name, few in (("PROMPT", 40), ("DECODED", 2), ("SESSIONS", 2)):
         monkeypatch.setattr(bench, name, few)
-    bandwidth = bench.copy_bandwidth(1 << 20, 2)
+    bandwidth = device.copy_bandwidth(1 << 20, 2)
     path = write(tmp_path / "m.gguf", SHAPES["tiny"], "Q8_0")
     figures = bench.measure(path, "Q8_0", SHAPES["tiny"], bandwidth)
     assert [figure["what"] for figure in figures] == [

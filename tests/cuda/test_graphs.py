@@ -89,7 +89,7 @@ def test_without_graphs_kernels_are_launched_one_by_one_and_the_log_says_so(
     assert host.graphs(card)["launches"] == 0
 
 
-def test_a_profiled_step_waits_for_each_op_and_chooses_the_same(host: Any, card: Any, path: Path) -> None:
+def test_a_profiled_step_has_no_graph_and_chooses_the_same(host: Any, card: Any, path: Path) -> None:
     with LLM(path, device="cuda") as llm:
         plain = llm.generate([1, 2, 3], max_tokens=4, ignore_eos=True)
         launches = host.graphs(card)["launches"]

@@ -169,4 +169,5 @@ PYBIND11_MODULE(_cuda, m) {
   nextoken::cuda::bind_ops(m);
   nextoken::cuda::bind_attention(m);
   nextoken::cuda::bind_experts(m);
+  nextoken::cuda::bind_limits(m);
 }

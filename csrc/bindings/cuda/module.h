@@ -11,5 +11,6 @@ Card& card_of(const pybind11::capsule& device);
 void bind_ops(pybind11::module_& m);
 void bind_attention(pybind11::module_& m);
 void bind_experts(pybind11::module_& m);
+void bind_limits(pybind11::module_& m);
 
 } // namespace nextoken::cuda

@@ -3,7 +3,6 @@
 
 #include <pybind11/stl.h>
 
-#include <chrono>
 #include <optional>
 
 #include "bindings/cuda/arrays.h"
@@ -165,22 +164,6 @@ Thinning thinning(const std::string& list, int32_t n_decodable, int32_t count, f
           span, inverse_temperature, count, n_decodable};
 }
 
-/// What so many copies within the card's memory take.
-double copy_seconds(const py::capsule& device, int64_t bytes, int times) {
-  Card& card = card_of(device);
-  require(bytes > 0 && times > 0, "bytes and times must be at least 1");
-  const Buffer from(&card, bytes, "a copy"), to(&card, bytes, "a copy");
-  const py::gil_scoped_release released;
-  char byte = 0;
-  card.download(&byte, to.data(), 1); // waits
-  const auto start = std::chrono::steady_clock::now();
-  for (int i = 0; i < times; ++i) card.copy(to.data(), from.data(), bytes);
-  card.download(&byte, to.data(), 1);
-  const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
-  card.check();
-  return taken.count();
-}
-
 } // namespace
 
 void bind_ops(py::module_& m) {
@@ -199,8 +182,6 @@ void bind_ops(py::module_& m) {
   m.def("rope", rope_arrays, py::arg("device"), py::arg("adjacent"), py::arg("cos"), py::arg("sin"),
         py::arg("head_dim"), py::arg("x"));
   m.def("elementwise", elementwise_arrays, py::arg("device"), py::arg("op"), py::arg("x"), py::arg("number"));
-  m.def("copy_seconds", copy_seconds, py::arg("device"), py::arg("bytes"), py::arg("times"),
-        "Seconds that so many copies of so many bytes take, from one place of its memory to another.");
 }
 
 } // namespace nextoken::cuda

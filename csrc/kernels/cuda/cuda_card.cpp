@@ -80,6 +80,38 @@ int64_t Card::free_bytes() const {
   return (int64_t)free;
 }
 
+Laps::~Laps() {
+  for (const cudaEvent_t event : events_) cudaEventDestroy(event);
+}
+
+void Laps::begin() {
+  n_ = 0;
+  mark();
+}
+
+void Laps::mark() {
+  if (!card_.ready()) return;
+  if (n_ == events_.size()) {
+    cudaEvent_t event = nullptr;
+    card_.note(cudaEventCreate(&event));
+    if (!event) return;
+    events_.push_back(event);
+  }
+  card_.note(cudaEventRecord(events_[n_++], card_.stream_));
+}
+
+std::vector<int64_t> Laps::take() {
+  if (n_ > 0 && card_.ready()) card_.note(cudaEventSynchronize(events_[n_ - 1]));
+  std::vector<int64_t> ns;
+  for (size_t i = 1; i < n_ && card_.ready(); ++i) {
+    float ms = 0.0f;
+    card_.note(cudaEventElapsedTime(&ms, events_[i - 1], events_[i]));
+    ns.push_back((int64_t)((double)ms * 1e6));
+  }
+  card_.check();
+  return ns;
+}
+
 bool Card::multiplies(WeightType type) const { return cuda::multiplies(type); }
 std::unique_ptr<Kernels> Card::make_kernels() { return std::make_unique<CudaKernels>(*this); }
 

@@ -68,6 +68,7 @@ class Card : public Device {
 
  private:
   friend class Graph;
+  friend class Laps;
   friend class PinnedStaging;
   /// Makes this the thread's device; false once something failed.
   bool ready() const;
@@ -78,6 +79,25 @@ class Card : public Device {
   bool pooled_ = false; // memory comes in the stream's order
   cudaStream_t stream_ = nullptr;
   mutable std::atomic<cudaError_t> failure_{cudaSuccess}; // the first; caches are freed by any thread
+};
+
+/// When the card came to places between launches: events, which are kept for the next laps.
+class Laps {
+ public:
+  explicit Laps(Card& card) : card_(card) {}
+  ~Laps();
+  Laps(const Laps&) = delete;
+  Laps& operator=(const Laps&) = delete;
+
+  void begin();
+  void mark();
+  /// Waits for the last mark; the nanoseconds between each and the one before it.
+  std::vector<int64_t> take();
+
+ private:
+  Card& card_;
+  std::vector<cudaEvent_t> events_;
+  size_t n_ = 0; // of them, marks that were set
 };
 
 /// Launches one behind the other, which the card starts as one.

@@ -7,7 +7,7 @@
 
 namespace nextoken::cuda {
 
-CudaKernels::CudaKernels(Card& card) : card_(card), queue_(card), failed_(&card, 4, "a flag") {}
+CudaKernels::CudaKernels(Card& card) : card_(card), laps_(card), queue_(card), failed_(&card, 4, "a flag") {}
 
 void CudaKernels::finish() {
   queue_.finish();

@@ -19,6 +19,9 @@ class CudaKernels : public Kernels {
 
   const char* isa() const override { return "cuda"; }
   void finish() override;
+  void begin_laps() override { laps_.begin(); }
+  void end_lap() override { laps_.mark(); }
+  std::vector<int64_t> take_laps() override { return laps_.take(); }
   void embed(const Matrix& table, const Batch& batch, float scale, Rows<float> x) override;
   void add_positions(const Matrix& table, const Batch& batch, Rows<float> room, Rows<float> x) override;
   void norm(const Batch& batch, Rows<const float> x, const Norm& norm, const Linear& next, Hidden& h) override;
@@ -100,6 +103,7 @@ class CudaKernels : public Kernels {
   void elementwise(ElementwiseKernel::Op op, float number, Rows<float> x);
 
   Card& card_;
+  Laps laps_;
   Queue queue_;
   Buffer failed_; // an int: some number was not finite
   std::map<const void*, Buffer> tables_;

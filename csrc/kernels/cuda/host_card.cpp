@@ -128,6 +128,13 @@ bool Graph::launch() {
   return true;
 }
 
+std::vector<int64_t> Laps::take() const {
+  std::vector<int64_t> ns;
+  for (size_t i = 1; i < marks_.size(); ++i)
+    ns.push_back(std::chrono::duration_cast<std::chrono::nanoseconds>(marks_[i] - marks_[i - 1]).count());
+  return ns;
+}
+
 bool Card::multiplies(WeightType type) const { return cuda::multiplies(type); }
 std::unique_ptr<Kernels> Card::make_kernels() { return std::make_unique<CudaKernels>(*this); }
 

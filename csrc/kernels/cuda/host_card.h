@@ -2,6 +2,7 @@
 // walked through by one thread. What would read a card's memory by mistake is stopped by the system.
 #pragma once
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -80,6 +81,22 @@ class Card : public Device {
   int open_ = 0;
   std::atomic<int64_t> n_downloads_{0}, downloaded_bytes_{0};
   std::map<int64_t, int64_t> taken_; // sizes by place
+};
+
+/// Here a launch has run when it returns: the processor's clock is the card's.
+class Laps {
+ public:
+  explicit Laps(Card&) {}
+
+  void begin() {
+    marks_.clear();
+    mark();
+  }
+  void mark() { marks_.push_back(std::chrono::steady_clock::now()); }
+  std::vector<int64_t> take() const;
+
+ private:
+  std::vector<std::chrono::steady_clock::time_point> marks_;
 };
 
 /// Launches with arguments of its own, as a graph on a card has them.

@@ -90,6 +90,12 @@ void group(Queue& queue, const GroupKernel::Args& args) {
   launch<GroupKernel>(queue, {1}, args, GroupKernel::shared_bytes(args));
 }
 
+void float_limit(Queue& queue, const LimitArgs& args, int64_t blocks) {
+  launch<FloatLimitKernel>(queue, {blocks}, args);
+}
+
+void int8_limit(Queue& queue, const LimitArgs& args, int64_t blocks) { launch<Int8LimitKernel>(queue, {blocks}, args); }
+
 void thin(Queue& queue, const ThinArgs& args, int64_t rows) {
   const Grid grid{rows, args.n_chunks};
   launch<ThinLargestKernel>(queue, grid, args, ThinLargestKernel::SHARED_BYTES);

@@ -4,6 +4,7 @@
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/elementwise.h"
 #include "kernels/cuda/experts.h"
+#include "kernels/cuda/limits.h"
 #include "kernels/cuda/matmul.h"
 #include "kernels/cuda/norm.h"
 #include "kernels/cuda/thin.h"
@@ -34,6 +35,8 @@ void combine(Queue& queue, const CombineKernel::Args& args, int64_t rows);
 void add_gated(Queue& queue, const AddGatedKernel::Args& args, int64_t rows);
 void route(Queue& queue, const RouteKernel::Args& args, int64_t rows);
 void group(Queue& queue, const GroupKernel::Args& args);
+void float_limit(Queue& queue, const LimitArgs& args, int64_t blocks);
+void int8_limit(Queue& queue, const LimitArgs& args, int64_t blocks);
 void thin(Queue& queue, const ThinArgs& args, int64_t rows);
 
 } // namespace nextoken::cuda

@@ -12,7 +12,15 @@ from rich.table import Table
 
 from nextoken import profiling
 from nextoken.cli.figures import write_figures
-from nextoken.cli.opening import ContextOption, JsonOption, KvOption, ModelArgument, ThreadsOption, open_model
+from nextoken.cli.opening import (
+    ContextOption,
+    DeviceOption,
+    JsonOption,
+    KvOption,
+    ModelArgument,
+    ThreadsOption,
+    open_model,
+)
 
 MEANING = {
     "embed": "embedding",
@@ -52,14 +60,15 @@ def profile_command(
     threads: ThreadsOption = None,
     n_ctx: ContextOption = None,
     kv_dtype: KvOption = "f16",
+    device: DeviceOption = "cpu",
     as_json: JsonOption = False,
 ) -> None:
-    """Where the time of a prefill and of a token goes, op by op, beside the limits of this machine.
+    """Where the time of a prefill and of a token goes, op by op, beside the limits of this machine, or of its card.
 
     Example: nextoken profile smollm2-135m --batch 1,8 --depth 0,2048 --png roofline.png
     """
     batches, depths = _numbers(batch, "--batch"), _numbers(depth, "--depth")
-    with open_model(model, threads, n_ctx, kv_dtype) as llm:
+    with open_model(model, threads, n_ctx, kv_dtype, device=device) as llm:
         result = profiling.run(
             llm, batches=batches, depths=depths, memory=None if memory is None else int(memory * 2**30)
         )
@@ -80,9 +89,10 @@ def _numbers(text: str, option: str) -> list[int]:
 def _print(result: profiling.ModelProfile) -> None:
     console = Console(highlight=False)
     limits = result.limits
+    place, memory = ("card", "copied") if result.isa == "cuda" else ("machine", "from memory")
     console.print(
-        f"{result.model}, {result.isa}, {result.n_threads} threads, cache {result.kv_dtype}. This machine at best: "
-        f"{limits.read_bytes_per_s / 1e9:.1f} GB/s from memory, {limits.int8_macs_per_s / 1e9:.0f} G int8 and "
+        f"{result.model}, {result.isa}, {result.n_threads} threads, cache {result.kv_dtype}. This {place} at best: "
+        f"{limits.read_bytes_per_s / 1e9:.1f} GB/s {memory}, {limits.int8_macs_per_s / 1e9:.0f} G int8 and "
         f"{limits.float_macs_per_s / 1e9:.0f} G float multiply-adds/s."
     )
     for case in result.cases:
