@@ -11,10 +11,13 @@
 #include <cuda_fp16.h>
 #define NEXTOKEN_HD __host__ __device__ __forceinline__
 #define NEXTOKEN_KERNEL __device__ __forceinline__ // what runs on a Block, which is the device's here
-#define NEXTOKEN_UNROLL _Pragma("unroll")          // where an index of registers must be known
 #else
 #define NEXTOKEN_HD inline
 #define NEXTOKEN_KERNEL inline
+#endif
+#if defined(__CUDA_ARCH__)
+#define NEXTOKEN_UNROLL _Pragma("unroll") // where an index of registers must be known
+#else
 #define NEXTOKEN_UNROLL
 #endif
 

@@ -176,12 +176,14 @@ struct AttentionKernel {
           for (int r = 0; r < TILE_ROWS; ++r)
             if (r < rows) sum[r] = (float)total[r] * (q_scale[r] * scale);
         } else {
-          for (int64_t d = 0; d < head_dim; ++d) {
-            const float key = CACHED == Cached::latents ? a.cache.read_latent(keys, t % KV_BLOCK, d)
-                                                        : a.cache.read(keys, a.cache.key_at(t % KV_BLOCK, d));
+          const auto add = [&](int64_t d, float key) {
             for (int r = 0; r < TILE_ROWS; ++r)
               if (r < rows) sum[r] = fma1(q[r * head_dim + d], key, sum[r]);
-          }
+          };
+          if constexpr (CACHED == Cached::latents)
+            a.cache.read_latent(keys, t % KV_BLOCK, add);
+          else
+            for (int64_t d = 0; d < head_dim; ++d) add(d, a.cache.read(keys, a.cache.key_at(t % KV_BLOCK, d)));
         }
       }
       for (int r = 0; r < TILE_ROWS; ++r) {
@@ -256,47 +258,6 @@ struct AttentionKernel {
           const int r = slice + i * slices;
           if (r < rows) a.partials.out[partial(r) * width + d] = Q8 ? (float)sum[i] * out_scale[r] : (float)sum[i];
         }
-      }
-    });
-  }
-};
-
-/// y = a row's segments, merged in order. Grid: rows x heads.
-struct MergeKernel {
-  struct Args {
-    Partials partials;
-    int64_t n_heads, head_dim, width;
-    float* y; // row first_row + x at y + x * y_stride
-    int64_t y_stride;
-    const float* sinks; // [n_heads] or null: the score of one more key, whose value is zero
-  };
-  static constexpr int THREADS = 64;
-
-  template <class Block>
-  static NEXTOKEN_KERNEL void run(Block& block, const Args& a) {
-    const int64_t first = (block.x() * a.n_heads + block.y()) * a.partials.n_segments;
-    block.own([&](int t) {
-      for (int64_t d = t; d < a.head_dim; d += block.threads()) {
-        float most = MINUS_INFINITY, sum = 0.0f, total = 0.0f;
-        for (int64_t s = first; s < first + a.partials.n_segments; ++s) {
-          const float more = a.partials.sum[s];
-          if (more == 0.0f) continue;
-          const float m = a.partials.max[s], out = a.partials.out[s * a.width + d];
-          if (sum == 0.0f) {
-            most = m, sum = more, total = out;
-            continue;
-          }
-          const float both = most > m ? most : m, kept = exp1(most - both), added = exp1(m - both);
-          sum = fma1(sum, kept, more * added);
-          total = fma1(total, kept, out * added);
-          most = both;
-        }
-        if (a.sinks) {
-          const float sink = a.sinks[block.y()], both = most > sink ? most : sink, kept = exp1(most - both);
-          sum = fma1(sum, kept, exp1(sink - both));
-          total = total * kept;
-        }
-        a.y[block.x() * a.y_stride + block.y() * a.head_dim + d] = total * (sum == 0.0f ? 0.0f : divide(1.0f, sum));
       }
     });
   }

@@ -86,7 +86,9 @@ struct Steps32 {
         for (int i = 0; i < 2; ++i) {
           uint32_t words[2];
           LaneCodes<F>::load(panel[t] + place.codes, group, row + 8 * i, words);
+          NEXTOKEN_UNROLL
           for (int h = 0; h < 2; ++h) a[h / HALVES][t].v[h % HALVES * 2 + i] = less_zero<F::ZERO>(words[h]);
+          NEXTOKEN_UNROLL
           for (int p = 0; p < PARTS; ++p)
             rows[p][t].scale[i] = F::scale(panel[t] + place.scales + part_scales(p), row + 8 * i);
           if (F::HAS_MIN) rows[0][t].minimum[i] = half_at(panel[t] + place.minima + (row + 8 * i) * 2);
@@ -257,6 +259,7 @@ struct MatmulTiles {
     block.own([&](int t) {
       const int64_t own = block.x() * WARPS + t / WARP;
       if (own >= a.n_panels) return;
+      float* const out = TokenSpan<TOKENS>(a, block.y()).out; // again: registers are scarce until here
       const MatmulPart& part = a.parts[part_of(a, own)];
       const int64_t first_row = (own - part.first_panel) * PANEL_ROWS + t % WARP / 4;
       NEXTOKEN_UNROLL
@@ -264,8 +267,7 @@ struct MatmulTiles {
         for (int i = 0; i < 4; ++i) {
           const int64_t row = first_row + i / 2 * 8;
           const int token = tile * TILE_TOKENS + t % 4 * 2 + i % 2;
-          if (token < n && row < part.n_rows)
-            span.out[token * a.out_stride + part.column + row] = sums[t].tile[tile].v[i];
+          if (token < n && row < part.n_rows) out[token * a.out_stride + part.column + row] = sums[t].tile[tile].v[i];
         }
       }
     });

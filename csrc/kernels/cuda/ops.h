@@ -1,11 +1,11 @@
 // The kernels as functions: each launches one and returns at once. Pointers are the card's.
 #pragma once
 #include "cache/cache.h"
-#include "kernels/cuda/attention.h"
 #include "kernels/cuda/elementwise.h"
 #include "kernels/cuda/experts.h"
 #include "kernels/cuda/limits.h"
 #include "kernels/cuda/matmul.h"
+#include "kernels/cuda/merge.h"
 #include "kernels/cuda/norm.h"
 #include "kernels/cuda/thin.h"
 
