@@ -143,17 +143,16 @@ struct TilesQ256 {
     // One tile and one column, so that lines are fetched all the time.
     if constexpr (FEW_TOKENS > K_TOKENS && FEW_TOKENS > STREAM) {
       if (a.token_end - a.token_begin <= FEW_TOKENS) {
-        for (; c < end; ++c) ExpandedQ256<F, 1, 1, FEW_TOKENS>::run(a, c);
+        for (; c < end; ++c) ExpandedQ256<F, 1, FEW_TOKENS>::run(a, c, 1);
         return;
       }
     }
     constexpr int MANY = MANY_COLUMNS > PANEL_ROWS / LANES ? MANY_COLUMNS : PANEL_ROWS / LANES;
-    if constexpr (PANELS_IN_TURN > 1) {
-      constexpr int64_t ALL = MANY * PANELS_IN_TURN;
-      for (; c + ALL <= end; c += ALL) ExpandedQ256<F, MANY, PANELS_IN_TURN>::run(a, c);
+    for (int turns; c + MANY <= end; c += turns * MANY) {
+      turns = (end - c) / MANY < PANELS_IN_TURN ? (int)((end - c) / MANY) : PANELS_IN_TURN;
+      ExpandedQ256<F, MANY>::run(a, c, turns);
     }
-    for (; c + MANY <= end; c += MANY) ExpandedQ256<F, MANY, 1>::run(a, c);
-    for (; c < end; ++c) ExpandedQ256<F, 1, 1>::run(a, c);
+    for (; c < end; ++c) ExpandedQ256<F, 1>::run(a, c, 1);
   }
 
   static void unpack_row(const uint8_t* panel, int64_t lane, int64_t k, float* out) {

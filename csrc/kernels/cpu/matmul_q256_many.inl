@@ -24,9 +24,9 @@ struct Sums16 {
 };
 
 // Many tokens against R columns: a block is expanded once for all of them, their results so far wait in memory. MOST of
-// them make a tile; where that is more than K_TOKENS, there is one. TURNS times R columns take a block in turn, so that
-// its activations stay in the first cache.
-template <class F, int R, int TURNS, int MOST = K_TOKENS>
+// them make a tile; where that is more than K_TOKENS, there is one. Up to PANELS_IN_TURN times R columns take a block
+// in turn, so that its activations stay in the first cache.
+template <class F, int R, int MOST = K_TOKENS>
 struct ExpandedQ256 {
   using Sum = BlockSum<F::BITS, F::ZERO>;
   static constexpr int TOKENS = 48; // at most, so that everything stays in the first cache
@@ -36,7 +36,7 @@ struct ExpandedQ256 {
   Scale scales[R][F::SUB_BLOCKS];
   Pairs mins[R][F::SUB_BLOCKS / 2];
   F32xL d[R], dmin[R];
-  F32xL acc[TURNS][TOKENS][R];
+  F32xL acc[PANELS_IN_TURN][TOKENS][R];
   Sums16<F, TOKENS> sums16;
   const uint8_t* next[R];
 
@@ -116,21 +116,21 @@ struct ExpandedQ256 {
     }
   }
 
-  // TURNS times R columns from `first_column` on.
-  static void run(const MatmulArgs& a, int64_t first_column) {
+  // `turns` times R columns from `first_column` on.
+  static void run(const MatmulArgs& a, int64_t first_column, int turns) {
     ExpandedQ256 e;
     const int64_t blocks = a.k / 256;
     for (int64_t token = a.token_begin; token < a.token_end; token += TOKENS) {
       const int n = (int)(a.token_end - token < TOKENS ? a.token_end - token : TOKENS);
       const int tiles = (n + MOST - 1) / MOST; // of almost the same size
-      for (int i = 0; i < TURNS; ++i)
+      for (int i = 0; i < turns; ++i)
         for (int t = 0; t < n; ++t) UNROLL for (int r = 0; r < R; ++r) e.acc[i][t][r] = zeroL();
       for (int64_t b = 0; b < blocks; ++b) {
         e.sums16.set(a.in.sum + token * a.in.sum_stride + b * 16, a.in.sum_stride, n);
-        for (int i = 0; i < TURNS; ++i) {
+        for (int i = 0; i < turns; ++i) {
           const int64_t columns = first_column + i * R;
           for (int r = 0; r < R; ++r) {
-            const Column c = column(a, columns + r), then = column(a, columns + TURNS * R + r);
+            const Column c = column(a, columns + r), then = column(a, columns + turns * R + r);
             e.next[r] = b + 1 < blocks ? c.panel + (b + 1) * F::BLOCK_BYTES : then.panel;
             e.expand(r, c.panel + b * F::BLOCK_BYTES, c.lane);
           }
@@ -143,7 +143,7 @@ struct ExpandedQ256 {
           }
         }
       }
-      for (int i = 0; i < TURNS; ++i)
+      for (int i = 0; i < turns; ++i)
         for (int t = 0; t < n; ++t)
           UNROLL for (int r = 0; r < R; ++r) store_column(a, first_column + i * R + r, token + t, e.acc[i][t][r]);
     }
