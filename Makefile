@@ -23,7 +23,7 @@ CXX_FILES = $(shell find csrc tests/native $(wildcard bench) -name '*.cpp' -o -n
 LINTED := $(wildcard python tests bench scripts)
 
 .DEFAULT_GOAL := help
-.PHONY: help build cuda cuda-all cuda-host test test-cuda bench-cuda test-models compare-transformers bits bench bench-peers bench-check lint format stubs native asan tsan demo docs wheels release-check hashes clean
+.PHONY: help build cuda cuda-all cuda-host test test-cuda bench-cuda test-models compare-transformers compare-random bits bench bench-peers bench-check lint format stubs native asan tsan demo docs wheels release-check hashes clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -104,6 +104,10 @@ compare-transformers: build $(VENV)/transformers ## random models of every famil
 	PYTHONPATH=. $(BIN)/python -m tests.models.compare_transformers $(NAMES)
 	$(if $(NAMES),,PYTHONPATH=. $(BIN)/python -m tests.models.compare_quantised)
 	$(if $(NEXTOKEN_VOCABULARIES),PYTHONPATH=. $(BIN)/python -m tests.chat.templates)
+
+SEEDS ?= 0 9
+compare-random: build $(VENV)/transformers ## random configurations of every family beside transformers (NAMES= SEEDS="0 9")
+	PYTHONPATH=. $(BIN)/python -m tests.models.compare_random $(NAMES) --seeds $(SEEDS)
 
 bits: build $(VENV)/dev-tools ## the same bits whatever the cache, chunks, batch, threads and instruction set
 	$(PYTEST) -m "not slow" -k "bits"

@@ -68,6 +68,7 @@ void bind_spec(py::module_& m) {
       .def_readwrite("rope_magnitude", &LayerSpec::rope_magnitude, "cos and sin are multiplied by it")
       .def_readwrite("rope_log_magnitude", &LayerSpec::rope_log_magnitude, "and by 1 + this * ln(rope_factor)")
       .def_readwrite("rope_whole", &LayerSpec::rope_whole, "yarn's bounds are moved out to whole frequencies")
+      .def_readwrite("attention_factor", &LayerSpec::attention_factor, "of the spec's attention_scale")
       .def_readwrite("rotates", &LayerSpec::rotates, "False: positions are not told to this layer")
       .def_readwrite("window", &LayerSpec::window, "keys a query sees, itself included; 0 for all");
 
@@ -83,7 +84,8 @@ void bind_spec(py::module_& m) {
       .def_readwrite("scale", &ExpertSpec::scale, "of the weights, at last")
       .def_readwrite("n_groups", &ExpertSpec::n_groups, "of experts side by side")
       .def_readwrite("n_groups_used", &ExpertSpec::n_groups_used, "the best groups, from which experts are chosen")
-      .def_readwrite("first_layer", &ExpertSpec::first_layer, "layers before it have one feed-forward");
+      .def_readwrite("dense_layers", &ExpertSpec::dense_layers,
+                     "have one feed-forward all the same; assign a whole list");
 
   py::class_<LatentSpec>(m, "LatentSpec", "Attention to latents, of which each head makes its keys and values.")
       .def(py::init<>())
@@ -99,6 +101,8 @@ void bind_spec(py::module_& m) {
       .def_readwrite("n_ctx", &Spec::n_ctx, "positions the model was trained for")
       .def_readwrite("vocab_size", &Spec::vocab_size)
       .def_readwrite("hidden_size", &Spec::hidden_size)
+      .def_readwrite("embedding_size", &Spec::embedding_size,
+                     "of token embeddings that a matrix widens and another narrows; 0: hidden_size")
       .def_readwrite("ffn_size", &Spec::ffn_size)
       .def_readwrite("n_heads", &Spec::n_heads)
       .def_readwrite("n_kv_heads", &Spec::n_kv_heads)
@@ -112,13 +116,14 @@ void bind_spec(py::module_& m) {
       .def_readwrite("qk_norm_rotated", &Spec::qk_norm_rotated, "q and k are rotated first, then normed")
       .def_readwrite("pre_norms", &Spec::pre_norms, "norm of what attention and the feed-forward read")
       .def_readwrite("post_norms", &Spec::post_norms, "norm of what attention and the feed-forward add")
+      .def_readwrite("stream_norms", &Spec::stream_norms, "norm of the stream once that is in it, and none at the end")
       .def_readwrite("residual", &Spec::residual)
       .def_readwrite("norm_eps", &Spec::norm_eps)
       .def_readwrite("embedding_scale", &Spec::embedding_scale)
       .def_readwrite("residual_scale", &Spec::residual_scale, "of what attention and the feed-forward add")
       .def_readwrite("attention_scale", &Spec::attention_scale, "of q . k, usually 1/sqrt(head_dim)")
       .def_readwrite("attention_soft_cap", &Spec::attention_soft_cap, "0 for none")
-      .def_readwrite("clip_qkv", &Spec::clip_qkv, "largest magnitude of q, k and v; 0 for any")
+      .def_readwrite("clip_qkv", &Spec::clip_qkv, "largest magnitude of q, k and v, normed if they are; 0 for any")
       .def_readwrite("alibi_bias", &Spec::alibi_bias, "slopes of distances are 2^(-alibi_bias i / n_heads); 0 for none")
       .def_readwrite("logit_scale", &Spec::logit_scale)
       .def_readwrite("rope_divisors", &Spec::rope_divisors, "[n_rot / 2] of the frequencies, or empty")

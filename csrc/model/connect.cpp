@@ -69,6 +69,8 @@ void connect(Model& model) {
   model.slopes = alibi_slopes(s);
   const float* const slopes = model.slopes.empty() ? nullptr : model.slopes.data();
   w.lm_head.parts = {w.head.panels ? &w.head : &w.embedding};
+  w.widen.parts = {&w.w_widen};
+  w.narrow.parts = {&w.w_narrow};
   std::vector<const LayerSpec*> kinds;
   for (size_t i = 0; i < w.layers.size(); ++i) {
     Layer& layer = w.layers[i];
@@ -110,7 +112,7 @@ void connect(Model& model) {
                        s.n_kv_heads,
                        s.head_dim,
                        spec.window,
-                       (float)s.attention_scale,
+                       (float)(s.attention_scale * spec.attention_factor),
                        (float)s.attention_soft_cap,
                        slopes,
                        layer.sinks.empty() ? nullptr : layer.sinks.data(),

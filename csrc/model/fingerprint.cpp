@@ -47,15 +47,17 @@ void Fingerprint::add(const Spec& s) {
   }
   const ExpertSpec& e = s.experts;
   for (int64_t n : {e.n_experts, e.n_used, e.ffn_size, e.shared_ffn_size, (int64_t)e.normalized}) number((double)n);
-  if (e.sigmoid || !e.shared_weighted || e.scale != 1.0 || e.n_groups != 1 || e.first_layer != 0) {
-    for (int64_t n : {(int64_t)e.sigmoid, (int64_t)e.shared_weighted, e.n_groups, e.n_groups_used, e.first_layer})
-      number((double)n);
+  if (e.sigmoid || !e.shared_weighted || e.scale != 1.0 || e.n_groups != 1 || !e.dense_layers.empty()) {
+    for (int64_t n : {(int64_t)e.sigmoid, (int64_t)e.shared_weighted, e.n_groups, e.n_groups_used}) number((double)n);
+    for (int64_t layer : e.dense_layers) number((double)layer);
     number(e.scale);
   }
   if (const LatentSpec& l = s.latent; l.rank) {
     for (int64_t n : {l.rank, l.q_rank, l.nope_dim, l.value_dim}) number((double)n);
     number(l.norm_eps);
   }
+  if (s.embedding_size) number((double)s.embedding_size);
+  if (s.stream_norms) text += "stream;";
   for (float x : s.rope_divisors) number(x);
   for (const LayerSpec& layer : s.layers) {
     for (double x : {layer.rope_theta, (double)layer.rope_scaling, layer.rope_factor, (double)layer.rope_n_ctx,
@@ -63,6 +65,7 @@ void Fingerprint::add(const Spec& s) {
                      (double)layer.rope_whole, (double)layer.rotates, (double)layer.window}) {
       number(x);
     }
+    if (layer.attention_factor != 1.0) number(layer.attention_factor);
   }
   add(reinterpret_cast<const uint8_t*>(text.data()), (int64_t)text.size());
 }

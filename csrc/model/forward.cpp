@@ -17,8 +17,8 @@ void attend(const Model& model, int64_t i, Kernels& k, const Batch& batch, Works
   const bool normed = spec.qk_norm != QKNorm::none;
   k.matmul(batch, w.h, layer.qkv, w.qkv); // q|k|v  [T, (H + 2G) d]
   k.add_bias(batch, layer.qkv_bias, w.qkv);
-  if (spec.clip_qkv != 0.0) k.clamp(batch, (float)spec.clip_qkv, w.qkv);
   if (normed && !spec.qk_norm_rotated) norm_queries_and_keys(spec, layer, k, batch, w);
+  if (spec.clip_qkv != 0.0) k.clamp(batch, (float)spec.clip_qkv, w.qkv);
   if (spec.layers[(size_t)i].rotates) {
     const RopeAngles& angles = w.angles[layer.rotation];
     k.rope(batch, spec.rope_pairs, angles, spec.head_dim, w.q);
@@ -95,7 +95,11 @@ void forward(const Model& model, Kernels& k, const Batch& batch, Workspace& w) {
   const bool parallel = spec.residual != Residual::sequential;
   w.resize(batch.size());
 
-  k.embed(weights.embedding, batch, (float)spec.embedding_scale, w.x); // x      [T, D]
+  k.embed(weights.embedding, batch, (float)spec.embedding_scale, spec.embedding_size ? w.narrow : w.x);
+  if (spec.embedding_size) {
+    k.norm(batch, w.narrow, {}, weights.widen, w.narrow_h);
+    k.matmul(batch, w.narrow_h, weights.widen, w.x); // x      [T, D]
+  }
   if (weights.positions.panels) k.add_positions(weights.positions, batch, w.y, w.x);
   if (!weights.embedding_norm.weight.empty()) k.head_norm(batch, w.x, spec.hidden_size, weights.embedding_norm);
   for (size_t i = 0; i < model.rotations.size(); ++i) {
@@ -111,6 +115,7 @@ void forward(const Model& model, Kernels& k, const Batch& batch, Workspace& w) {
       attend(model, i, k, batch, w); // y      [T, D]
     k.scale(batch, (float)spec.residual_scale, w.y);
     if (!parallel) k.add_residual(batch, w.y, layer.attn_post_norm, w.x); // x += norm(y), or y
+    if (spec.stream_norms) k.head_norm(batch, w.x, spec.hidden_size, layer.attn_stream_norm);
 
     if (spec.residual != Residual::parallel_one_norm) k.norm(batch, w.x, layer.ffn_norm, layer.read_by_ffn, w.h);
     if (spec.mixture(i))
@@ -120,14 +125,21 @@ void forward(const Model& model, Kernels& k, const Batch& batch, Workspace& w) {
     k.scale(batch, (float)spec.residual_scale, w.z);
     if (parallel) k.add_residual(batch, w.y, layer.attn_post_norm, w.x);
     k.add_residual(batch, w.z, layer.ffn_post_norm, w.x);
+    if (spec.stream_norms) k.head_norm(batch, w.x, spec.hidden_size, layer.ffn_stream_norm);
   }
 }
 
 void project_logits(const Model& model, Kernels& k, const Batch& batch, Rows<const float> x, Workspace& w,
                     Rows<float> logits) {
   const Weights& weights = model.weights;
-  k.norm(batch, x, weights.final_norm, weights.lm_head, w.h);
-  k.matmul(batch, w.h, weights.lm_head, logits);
+  const bool narrow = model.spec.embedding_size != 0;
+  k.norm(batch, x, weights.final_norm, narrow ? weights.narrow : weights.lm_head, w.h);
+  if (narrow) {
+    const Rows<float> rows{w.narrow.data, x.rows, w.narrow.cols, w.narrow.stride};
+    k.matmul(batch, w.h, weights.narrow, rows);
+    k.norm(batch, rows, {}, weights.lm_head, w.narrow_h);
+  }
+  k.matmul(batch, narrow ? w.narrow_h : w.h, weights.lm_head, logits);
   k.add_bias(batch, weights.lm_head_bias, logits);
   k.scale(batch, (float)model.spec.logit_scale, logits);
   if (model.spec.logit_soft_cap != 0.0) k.soft_cap(batch, (float)model.spec.logit_soft_cap, logits);

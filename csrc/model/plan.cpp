@@ -201,6 +201,16 @@ void Plan::norm(const Spec& spec, const std::string& role, int64_t n, Norm& norm
   if (has(role + "_bias")) vector(role + "_bias", n, norm.bias);
 }
 
+void Plan::norms(const Spec& spec, const std::string& role, int64_t n, int64_t each, Norm& norm) {
+  norm.kind = spec.norm;
+  norm.eps = (float)spec.norm_eps;
+  for (int64_t i = 0; i < n; ++i) {
+    std::vector<float> weight;
+    vector(role + "." + std::to_string(i), each, weight);
+    norm.weight.insert(norm.weight.end(), weight.begin(), weight.end());
+  }
+}
+
 void Plan::biases(const std::vector<Bias>& parts, std::vector<float>& v) {
   bool any = false;
   for (const Bias& part : parts) any |= has(part.role);

@@ -47,6 +47,8 @@ class Plan {
   void vector(const std::string& role, int64_t n, std::vector<float>& v, float least = -FLT_MAX);
   /// A norm of the spec's kind over n elements, and its bias, "<role>_bias", if the file has one.
   void norm(const Spec& spec, const std::string& role, int64_t n, Norm& norm);
+  /// The weights of so many norms over `each` elements side by side: "<role>.0", "<role>.1" and on.
+  void norms(const Spec& spec, const std::string& role, int64_t n, int64_t each, Norm& norm);
   /// The biases of matrices whose outputs stand side by side: empty if the file has none of them, zero where it lacks
   /// one.
   struct Bias {

@@ -22,8 +22,14 @@ void plan_attention(const Spec& s, const std::string& prefix, Plan& plan, Layer&
   if (plan.has(prefix + "sinks")) plan.vector(prefix + "sinks", s.n_heads, layer.sinks);
   if (s.qk_norm == QKNorm::none) return;
   const bool per_head = s.qk_norm == QKNorm::per_head;
-  plan.norm(s, prefix + "q_norm", per_head ? s.head_dim : s.q_size(), layer.q_norm);
-  plan.norm(s, prefix + "k_norm", per_head ? s.head_dim : s.kv_size(), layer.k_norm);
+  const auto norm = [&](const std::string& role, int64_t n_heads, Norm& norm) {
+    if (plan.has(role + ".0"))
+      plan.norms(s, role, n_heads, s.head_dim, norm);
+    else
+      plan.norm(s, role, per_head ? s.head_dim : n_heads * s.head_dim, norm);
+  };
+  norm(prefix + "q_norm", s.n_heads, layer.q_norm);
+  norm(prefix + "k_norm", s.n_kv_heads, layer.k_norm);
 }
 
 void plan_latents(const Spec& s, const std::string& prefix, Plan& plan, Layer& layer) {
@@ -87,12 +93,16 @@ void plan_feed_forward(const Spec& s, const std::string& prefix, Plan& plan, Lay
 } // namespace
 
 void plan_weights(const Spec& s, Plan& plan, Weights& w) {
-  plan.matrix("embedding", s.vocab_size, s.hidden_size, w.embedding);
-  if (plan.has("lm_head")) plan.matrix("lm_head", s.vocab_size, s.hidden_size, w.head);
+  plan.matrix("embedding", s.vocab_size, s.token_size(), w.embedding);
+  if (plan.has("lm_head")) plan.matrix("lm_head", s.vocab_size, s.token_size(), w.head);
+  if (s.embedding_size) {
+    plan.matrix("widen", s.hidden_size, s.embedding_size, w.w_widen);
+    plan.matrix("narrow", s.embedding_size, s.hidden_size, w.w_narrow);
+  }
   plan.biases({{"lm_head_bias", s.vocab_size}}, w.lm_head_bias);
   if (plan.has("positions")) plan.matrix("positions", s.n_ctx, s.hidden_size, w.positions);
   if (plan.has("embedding_norm")) plan.norm(s, "embedding_norm", s.hidden_size, w.embedding_norm);
-  plan.norm(s, "final_norm", s.hidden_size, w.final_norm);
+  if (!s.stream_norms) plan.norm(s, "final_norm", s.hidden_size, w.final_norm);
   if (plan.has("rope_factors")) plan.vector("rope_factors", s.n_rot / 2, w.rope_factors, LEAST_ROPE_DIVISOR);
   w.layers.resize((size_t)s.n_layers());
   for (size_t i = 0; i < w.layers.size(); ++i) {
@@ -106,6 +116,10 @@ void plan_weights(const Spec& s, Plan& plan, Weights& w) {
       plan_experts(s, prefix, plan, layer);
     else
       plan_feed_forward(s, prefix, plan, layer);
+    if (s.stream_norms) {
+      plan.norm(s, prefix + "attn_norm", s.hidden_size, layer.attn_stream_norm);
+      plan.norm(s, prefix + "ffn_norm", s.hidden_size, layer.ffn_stream_norm);
+    }
     if (s.pre_norms) {
       plan.norm(s, prefix + "attn_norm", s.hidden_size, layer.attn_norm);
       if (s.residual != Residual::parallel_one_norm) plan.norm(s, prefix + "ffn_norm", s.hidden_size, layer.ffn_norm);

@@ -78,8 +78,8 @@ struct TensorSource {
 /// "layers.3.q", ".k", ".v" or ".qkv" in one, ".o", ".gate", ".up" or ".gate_up" in one, ".down", biases of any of
 /// these as ".q_bias", ".router" and ".expert_gate", ".expert_up", ".expert_down" (one tensor for all experts, or
 /// ".expert_gate.0" and so on, one each), ".router_bias", ".expert_gate_bias" and so on, ".sinks", and where the spec
-/// has them ".attn_norm", ".ffn_norm", ".q_norm", ".k_norm",
-/// ".attn_post_norm", ".ffn_post_norm". Optional: "positions", "embedding_norm", "lm_head_bias", biases of norms.
+/// has them ".attn_norm", ".ffn_norm", ".q_norm", ".k_norm" (or ".q_norm.0" and so on, one a head), ".attn_post_norm",
+/// ".ffn_post_norm", "widen", "narrow". Optional: "positions", "embedding_norm", "lm_head_bias", biases of norms.
 using TensorSources = std::map<std::string, TensorSource>;
 
 } // namespace nextoken

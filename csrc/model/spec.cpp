@@ -44,7 +44,6 @@ void validate(const ExpertSpec& e, int64_t wide) {
   require_count(e.n_used, e.n_experts, "n_experts_used");
   require_count(e.ffn_size, wide, "expert_ffn_size");
   require(e.shared_ffn_size >= 0 && e.shared_ffn_size <= wide, "shared_ffn_size", "is out of range");
-  require(e.first_layer >= 0, "first_expert_layer", "must not be negative");
   require_positive(e.scale, "expert_scale");
   require_count(e.n_groups, e.n_experts, "n_expert_groups");
   require_count(e.n_groups_used, e.n_groups, "n_expert_groups_used");
@@ -88,6 +87,9 @@ void validate(const Spec& s) {
           std::to_string(s.n_kv_heads) + " does not divide n_heads, " + std::to_string(s.n_heads));
   require(s.n_rot >= 0 && s.n_rot <= s.head_dim && s.n_rot % 2 == 0, "n_rot",
           "must be even and at most head_dim, " + std::to_string(s.head_dim) + ", not " + std::to_string(s.n_rot));
+  require(s.embedding_size >= 0 && s.embedding_size <= WIDE, "embedding_size", "is out of range");
+  require(!s.stream_norms || (!s.pre_norms && !s.post_norms && s.residual == Residual::sequential), "stream_norms",
+          "leave no room for other norms");
   validate(s.experts, WIDE);
   validate_latent(s);
   require(s.gated || s.gate != Gate::clamped_silu, "gate", "clamped_silu needs something to multiply");
@@ -99,6 +101,8 @@ void validate(const Spec& s) {
   require_cap(s.attention_soft_cap, "attention_soft_cap");
   require_cap(s.logit_soft_cap, "logit_soft_cap");
   require_cap(s.clip_qkv, "clip_qkv");
+  require(s.clip_qkv == 0 || !s.qk_norm_rotated, "clip_qkv",
+          "is not applied where heads are normed after their rotation");
   require(s.alibi_bias >= 0 && s.alibi_bias <= 1024, "alibi_bias", "must be from 0 to 1024, not " + text(s.alibi_bias));
   require(s.rope_divisors.empty() || (int64_t)s.rope_divisors.size() == s.n_rot / 2, "rope_divisors",
           "must be " + std::to_string(s.n_rot / 2) + " numbers, not " + std::to_string(s.rope_divisors.size()));
@@ -116,6 +120,7 @@ void validate(const Spec& s) {
               "must be larger than rope_slow, not " + text(layer.rope_fast));
       require(layer.rope_theta > 1.0, "rope_theta", "must be above 1 to be scaled by frequency");
     }
+    require_positive(layer.attention_factor, "attention_factor");
     require(layer.window >= 0, "window", "must not be negative");
   }
 }

@@ -1,5 +1,6 @@
 // What kind of decoder a model is: data that the one forward pass reads. An architecture fills it in.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -39,7 +40,7 @@ struct ExpertSpec {
   // Experts side by side are so many groups, and chosen from the best of these: by its best expert, or with `sigmoid`
   // by the sum of its two best. arXiv:2405.04434, arXiv:2412.19437
   int64_t n_groups = 1, n_groups_used = 1;
-  int64_t first_layer = 0; // layers before it have one feed-forward
+  std::vector<int64_t> dense_layers; // have one feed-forward all the same
 };
 
 /// Multi-head latent attention: what is cached of a token is one vector, from which each head's matrices make its key
@@ -63,6 +64,7 @@ struct LayerSpec {
   double rope_magnitude = 1.0;              // cos and sin are multiplied by it...
   double rope_log_magnitude = 0.0;          // ...and by 1 + this * ln(rope_factor); 0.1 for yarn
   bool rope_whole = true;                   // yarn's bounds, `fast` and `slow`, are moved out to whole frequencies
+  double attention_factor = 1.0;            // of the spec's attention_scale
   bool rotates = true;                      // false: positions are not told to this layer
   int64_t window = 0;                       // keys a query sees, itself included; 0 for all
 };
@@ -71,6 +73,7 @@ struct Spec {
   int64_t n_ctx = 0; // positions the model was trained for
   int64_t vocab_size = 0;
   int64_t hidden_size = 0;
+  int64_t embedding_size = 0; // of token embeddings that a matrix widens and another narrows; 0: hidden_size
   int64_t ffn_size = 0;
   int64_t n_heads = 0;
   int64_t n_kv_heads = 0;
@@ -84,13 +87,14 @@ struct Spec {
   bool qk_norm_rotated = false; // q and k are rotated first, then normed
   bool pre_norms = true;        // norm of what attention and the feed-forward read
   bool post_norms = false;      // norm of what attention and the feed-forward add
+  bool stream_norms = false;    // norm of the stream once that is in it, and none at the end. arXiv:1706.03762
   Residual residual = Residual::sequential;
   double norm_eps = 1e-5;
   double embedding_scale = 1.0;
   double residual_scale = 1.0;  // of what attention and the feed-forward add
   double attention_scale = 0.0; // of q . k; usually 1/sqrt(head_dim)
   double attention_soft_cap = 0.0;
-  double clip_qkv = 0.0;   // largest magnitude of q, k and v; 0 for any
+  double clip_qkv = 0.0;   // largest magnitude of q, k and v, normed if they are; 0 for any
   double alibi_bias = 0.0; // 0, or slopes of distances are 2^(-alibi_bias i / n_heads). arXiv:2108.12409
   double logit_scale = 1.0;
   double logit_soft_cap = 0.0;
@@ -100,7 +104,11 @@ struct Spec {
   std::vector<LayerSpec> layers;
 
   int64_t n_layers() const { return (int64_t)layers.size(); }
-  bool mixture(int64_t layer) const { return experts.n_experts != 0 && layer >= experts.first_layer; }
+  bool mixture(int64_t layer) const {
+    const std::vector<int64_t>& dense = experts.dense_layers;
+    return experts.n_experts != 0 && std::find(dense.begin(), dense.end(), layer) == dense.end();
+  }
+  int64_t token_size() const { return embedding_size ? embedding_size : hidden_size; }
   int64_t group() const { return n_heads / n_kv_heads; }
   int64_t q_size() const { return n_heads * head_dim; }
   int64_t kv_size() const { return n_kv_heads * head_dim; }

@@ -11,13 +11,13 @@ Workspace::Workspace(const Spec& s, int64_t max_rows, int64_t n_angles, Memory* 
   const int64_t qkv_size = l.rank ? first_size + s.head_dim : s.q_size() + 2 * s.kv_size(), half_rot = s.n_rot / 2;
   const int64_t latent_size = l.rank ? s.q_size() + s.n_heads * l.value_dim + (l.q_rank ? head_size : 0) : 0;
   const ExpertSpec& e = s.experts;
-  const int64_t dense_size = e.n_experts && e.first_layer == 0 ? 0 : s.ffn_size;
+  const int64_t dense_size = e.n_experts && e.dense_layers.empty() ? 0 : s.ffn_size;
   const int64_t ffn_size = std::max(dense_size, e.n_experts ? e.shared_ffn_size : 0);
   const int64_t routing = e.n_experts ? e.n_experts + 1 + s.hidden_size : 0;
   const int64_t up_size = (s.gated ? 2 : 1) * ffn_size;
   const int64_t streams = s.residual == Residual::sequential ? 2 : 3;
   const int64_t columns =
-      streams * s.hidden_size + qkv_size + latent_size + up_size + routing + n_angles * 2 * half_rot;
+      streams * s.hidden_size + s.embedding_size + qkv_size + latent_size + up_size + routing + n_angles * 2 * half_rot;
   floats_ = Buffer(memory, max_rows * columns * 4, "the workspace of a pass");
   float* next = floats_.as<float>();
   const auto take = [&](int64_t cols) {
@@ -28,6 +28,8 @@ Workspace::Workspace(const Spec& s, int64_t max_rows, int64_t n_angles, Memory* 
   x = take(s.hidden_size);
   y = take(s.hidden_size);
   z = s.residual == Residual::sequential ? y : take(s.hidden_size);
+  narrow = take(s.embedding_size);
+  narrow_h = Hidden(max_rows, s.embedding_size, memory);
   qkv = take(qkv_size);
   if (l.rank) {
     q_latent = {qkv.data, max_rows, l.q_rank, qkv_size};
@@ -74,7 +76,7 @@ Rows<float> Workspace::on_processor(Rows<float> logits) {
 
 void Workspace::resize(int64_t rows) {
   for (Rows<float>* view :
-       {&x, &y, &z, &qkv, &q, &k, &v, &q_latent, &heads, &values, &gate_up, &router, &shared_weight, &shared})
+       {&x, &y, &z, &narrow, &qkv, &q, &k, &v, &q_latent, &heads, &values, &gate_up, &router, &shared_weight, &shared})
     view->rows = rows;
   for (RopeAngles& a : angles) a.cos.rows = a.sin.rows = rows;
 }

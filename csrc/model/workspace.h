@@ -22,6 +22,7 @@ struct Workspace {
 
   int64_t max_rows = 0;
   Rows<float> x;            // [T, D] the residual stream
+  Rows<float> narrow;       // [T, embedding_size] of embeddings that are widened
   Rows<float> q, k, v, qkv; // [T, H d], [T, G d], [T, G d], side by side in qkv
   // Of latent attention: qkv is then [T, q_rank] (or q) and the key of latent and rotated part, and q what meets it.
   Rows<float> q_latent, heads, values; // [T, q_rank], [T, H (nope_dim + n_rot)], [T, H value_dim]
@@ -31,6 +32,7 @@ struct Workspace {
   Routes routes;
   ExpertRoom experts;             // for T * n_used rows
   Hidden h, a, f;                 // [T, D], [T, H d], [T, F] on their way into a matmul
+  Hidden narrow_h;                // [T, embedding_size]
   Hidden c, room;                 // of latent attention: [T, q_rank], [T H, nope_dim or rank]
   std::vector<RopeAngles> angles; // one for each different rotation
 

@@ -11,7 +11,7 @@ import pytest
 
 from nextoken import _native, kernels
 from nextoken.architectures import plan
-from nextoken.checkpoints.gguf import open_gguf
+from nextoken.checkpoints.opening import open_checkpoint
 from tests.bits.matrix import JUNK, Logits, Way, all_ways, check_same_bits, few_ways
 from tests.bits.toy import Toy
 from tests.gguf_files import tiny_gemma3, tiny_llama
@@ -38,14 +38,13 @@ MIXED = {
 
 
 class NativeMachine:
-    """A model of a file, on so many threads of an instruction set."""
+    """A model of a file or folder, on so many threads of an instruction set."""
 
     def __init__(self, path: Path, n_threads: int, isa: str, kv_dtype: str) -> None:
-        with open_gguf(path) as file:
-            p = plan(file)
-            self.model = _native.Model.load(
-                p.spec, p.tensors, os.fsencode(path), n_threads=n_threads, isa=isa
-            )
+        with open_checkpoint(path) as checkpoint:
+            p = plan(checkpoint)
+            paths = [os.fsencode(part) for part in checkpoint.paths]
+            self.model = _native.Model.load(p.spec, p.tensors, paths, n_threads=n_threads, isa=isa)
         assert self.model.isa == isa
         self._kv_dtype = kv_dtype
 

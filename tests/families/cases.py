@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tests.families import decoders
-from tests.families.decoders import FFN, HEADS, Asked, D
+from tests.families.decoders import FFN, HEAD_DIM, HEADS, Asked, D
 from tests.families.parts import Decoder, Format, gguf
 from tests.families.tiny import N_CTX, N_LAYERS, VOCAB, Weights
 from tests.gguf_files import encode
@@ -99,6 +99,19 @@ def modern(architecture: str, config: Mapping[str, Any], **options: Any) -> Case
     return Case(architecture, decoders.modern, MODERN | config, **options)
 
 
+OPT = {name: value for name, value in COMMON.items() if name != "intermediate_size"} | {
+    "model_type": "opt",
+    "ffn_dim": FFN,
+    "word_embed_proj_dim": D,
+}
+LLAMA3 = {
+    "rope_type": "llama3",
+    "rope_theta": 10000.0,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 64,
+}
 CASES: dict[str, Case] = {
     "gpt2": Case("gpt2", decoders.gpt2, {"model_type": "gpt2", **GPT}, format=FUSED),
     "gptneox": Case("gptneox", decoders.gptneox, {"model_type": "gpt_neox", **COMMON}, format=FUSED),
@@ -120,6 +133,9 @@ CASES: dict[str, Case] = {
             "use_qkv_bias": True,
         },
         keys={"use_parallel_residual": True},
+    ),
+    "stablelm-normed": modern(
+        "stablelm", {"model_type": "stablelm", "rope_parameters": QUARTER, "qk_layernorm": True}
     ),
     "starcoder2": modern(
         "starcoder2",
@@ -147,16 +163,7 @@ CASES: dict[str, Case] = {
         {"attention.clamp_kqv": 1.0, "attention.max_alibi_bias": 8.0},
         FUSED,
     ),
-    "opt": Case(
-        "opt",
-        decoders.opt,
-        {
-            "model_type": "opt",
-            **{name: value for name, value in COMMON.items() if name != "intermediate_size"},
-            "ffn_dim": FFN,
-            "word_embed_proj_dim": D,
-        },
-    ),
+    "opt": Case("opt", decoders.opt, OPT),
     "command-r": modern(
         "command-r", {"model_type": "cohere", "logit_scale": 0.25}, keys={"logit_scale": 0.25}
     ),
@@ -200,6 +207,44 @@ CASES: dict[str, Case] = {
         {"model_type": "minicpm", "scale_emb": 12.0, "scale_depth": 1.4, "dim_model_base": 32},
         keys={"embedding_scale": 12.0, "residual_scale": 0.7, "logit_scale": 3.0},
         format=PAIRED,
+        in_transformers=False,
+    ),
+}
+
+# What folders say and files do not.
+IN_FOLDERS: dict[str, Case] = {
+    "phi-normed": Case("phi2", decoders.phi, {"model_type": "phi", **MODERN, "qk_layernorm": True}),
+    "gpt2-by-layer": Case(
+        "gpt2", decoders.gpt2, {"model_type": "gpt2", **GPT, "scale_attn_by_inverse_layer_idx": True}
+    ),
+    "opt-350m": Case("opt", decoders.opt, OPT | {"do_layer_norm_before": False, "word_embed_proj_dim": 40}),
+    "galactica": Case(
+        "opt", decoders.opt, OPT | {"enable_bias": False, "layer_norm_elementwise_affine": False}
+    ),
+    "starcoder2-llama3": modern(
+        "starcoder2", {"model_type": "starcoder2", "sliding_window": None, "rope_parameters": LLAMA3}
+    ),
+    "command-r-biased": modern(
+        "command-r",
+        {"model_type": "cohere", "logit_scale": 0.25, "use_qk_norm": True, "attention_bias": True},
+    ),
+    "internlm2": Case(
+        "internlm2",
+        decoders.internlm2,
+        {"model_type": "internlm2", **MODERN, "rms_norm_eps": 1e-5, "bias": True},
+        in_transformers=False,
+    ),
+    "internlm3": modern("llama", {"model_type": "internlm3", "head_dim": HEAD_DIM}),
+    "minicpm": modern(
+        "minicpm",
+        {
+            "model_type": "minicpm",
+            "scale_emb": 12.0,
+            "scale_depth": 1.4,
+            "dim_model_base": 32,
+            "rms_norm_eps": 1e-5,
+            "tie_word_embeddings": False,
+        },
         in_transformers=False,
     ),
 }

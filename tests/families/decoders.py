@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tests.families.parts import Array, Decoder, Layer, Part
+from tests.families.reference import frequencies
 from tests.families.tiny import N_CTX, N_LAYERS, VOCAB, Weights
 
 D, HEADS, HEAD_DIM, FFN = 96, 6, 16, 160
@@ -104,6 +105,8 @@ def gpt2(w: Asked, hf: Mapping[str, Any]) -> Decoder:
     t = "transformer."
     embedding, positions = w(t + "wte.weight", VOCAB, D), w(t + "wpe.weight", N_CTX, D)
     layers = [layer(f"{t}h.{i}.") for i in range(N_LAYERS)]
+    for i, each in enumerate(layers if hf.get("scale_attn_by_inverse_layer_idx") else []):
+        each.attention_factor = 1.0 / (i + 1)
     final = w.norm(t + "ln_f")
     return Decoder(
         HEADS, HEADS, HEAD_DIM, embedding, final, layers, positions=positions, activation="gelu_new"
@@ -139,7 +142,13 @@ def phi(w: Asked, hf: Mapping[str, Any]) -> Decoder:
             up=w.matrix(p + "mlp.fc1", FFN, D),
             down=w.matrix(p + "mlp.fc2", D, FFN),
             attn_norm=w.norm(p + "input_layernorm"),
+            **normed(p + "self_attn."),
         )
+
+    def normed(p: str) -> dict[str, Part]:
+        if not hf.get("qk_layernorm"):
+            return {}
+        return {f"{x}_norm": w.norm(f"{p}{x}_layernorm", HEAD_DIM) for x in "qk"}
 
     embedding, final = w("model.embed_tokens.weight", VOCAB, D), w.norm("model.final_layernorm")
     layers = [layer(f"model.layers.{i}.") for i in range(N_LAYERS)]
@@ -230,22 +239,32 @@ def mpt(w: Asked, hf: Mapping[str, Any]) -> Decoder:
 
 
 def opt(w: Asked, hf: Mapping[str, Any]) -> Decoder:
+    """Of 350M norms stand behind and embeddings are narrow, Galactica has no biases and norms without weights."""
+    bias, narrow = hf.get("enable_bias", True), hf["word_embed_proj_dim"]
+    behind = not hf.get("do_layer_norm_before", True)
+
+    def norm(name: str) -> Part:
+        return w.norm(name) if hf.get("layer_norm_elementwise_affine", True) else Part(np.ones(D))
+
     def layer(p: str) -> Layer:
         return Layer(
-            **w.q_k_v(p + "self_attn", HEADS, bias=True),
-            o=w.matrix(p + "self_attn.out_proj", D, D),
-            up=w.matrix(p + "fc1", FFN, D),
-            down=w.matrix(p + "fc2", D, FFN),
-            attn_norm=w.norm(p + "self_attn_layer_norm"),
-            ffn_norm=w.norm(p + "final_layer_norm"),
+            **w.q_k_v(p + "self_attn", HEADS, bias=bias),
+            o=w.matrix(p + "self_attn.out_proj", D, D, bias=bias),
+            up=w.matrix(p + "fc1", FFN, D, bias=bias),
+            down=w.matrix(p + "fc2", D, FFN, bias=bias),
+            attn_norm=norm(p + "self_attn_layer_norm"),
+            ffn_norm=norm(p + "final_layer_norm"),
             rotates=False,
         )
 
     t = "model.decoder."
     positions = w(t + "embed_positions.weight", N_CTX + 2, D)[2:]
-    m = Decoder(
-        HEADS, HEADS, HEAD_DIM, w(t + "embed_tokens.weight", VOCAB, D), w.norm(t + "final_layer_norm"), []
-    )
+    embedding = w(t + "embed_tokens.weight", VOCAB, narrow)
+    m = Decoder(HEADS, HEADS, HEAD_DIM, embedding, None if behind else norm(t + "final_layer_norm"), [])
+    m.stream_norms = behind
+    if narrow != D:
+        m.widen = w.matrix(t + "project_in", D, narrow, bias=False)
+        m.narrow = w.matrix(t + "project_out", narrow, D, bias=False)
     m.layers = [layer(f"{t}layers.{i}.") for i in range(N_LAYERS)]
     m.positions, m.activation = positions, "relu"
     return m
@@ -306,6 +325,11 @@ def modern(w: Asked, hf: Mapping[str, Any]) -> Decoder:
                 result.ffn_norm = w.norm(p + "post_attention_layernorm", bias=biased)
         if post:
             result.attn_post_norm, result.ffn_post_norm = (w.norm(p + name, bias=False) for name in post)
+        if hf.get("qk_layernorm"):
+            result.q_norm, result.k_norm = (
+                Part(np.stack([w(f"{p}self_attn.{x}_layernorm.norms.{h}.weight", d) for h in range(n)]))
+                for x, n in (("q", HEADS), ("k", kv_heads))
+            )
         if kind == "exaone4" or hf.get("use_qk_norm"):
             shapes = [(d,), (d,)] if kind == "exaone4" else [(HEADS, d), (kv_heads, d)]
             result.q_norm, result.k_norm = (
@@ -333,4 +357,27 @@ def modern(w: Asked, hf: Mapping[str, Any]) -> Decoder:
     if "dim_model_base" in hf:
         m.embedding_scale, m.logit_scale = hf["scale_emb"], hf["dim_model_base"] / D
         m.residual_scale = hf["scale_depth"] / N_LAYERS**0.5
+    if hf["rope_parameters"]["rope_type"] == "llama3":
+        m.speeds = frequencies(hf["rope_parameters"], d, N_CTX)[0]
+    return m
+
+
+def internlm2(w: Asked, hf: Mapping[str, Any]) -> Decoder:
+    """As its folders have it: other names, and queries, keys and values fused by groups."""
+
+    def layer(p: str) -> Layer:
+        return Layer(
+            **w.grouped(p + "attention.wqkv", HEADS, 2, bias=hf["bias"]),
+            o=w.matrix(p + "attention.wo", D, D, bias=hf["bias"]),
+            gate=w.matrix(p + "feed_forward.w1", FFN, D, bias=False),
+            up=w.matrix(p + "feed_forward.w3", FFN, D, bias=False),
+            down=w.matrix(p + "feed_forward.w2", D, FFN, bias=False),
+            attn_norm=w.norm(p + "attention_norm", bias=False),
+            ffn_norm=w.norm(p + "ffn_norm", bias=False),
+        )
+
+    embedding, final = w("model.tok_embeddings.weight", VOCAB, D), w.norm("model.norm", bias=False)
+    layers = [layer(f"model.layers.{i}.") for i in range(N_LAYERS)]
+    m = Decoder(HEADS, 2, HEAD_DIM, embedding, final, layers, w.matrix("output", VOCAB, D, bias=False))
+    m.layer_norm = False
     return m

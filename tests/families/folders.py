@@ -43,7 +43,7 @@ def on_disk(family: Family) -> Weights:
     kind = family.hf["model_type"]
     if kind == "gpt_oss":
         return weights(family)
-    if kind == "granitemoe":
+    if kind in ("granitemoe", "granitemoeshared"):
         return {granite_name(name): value for name, value in weights(family).items()}
     result = {}
     mixtral = kind == "mixtral"

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from tests.families import latent
-from tests.families.cases import CASES, Case
+from tests.families.cases import CASES, IN_FOLDERS, Case
 from tests.families.tiny import ids
 
 REFERENCE = Path(__file__).with_name("decoders.npz")
 STEP = 13
 
 
-ALL = {**CASES, **latent.CASES}
+ALL = {**CASES, **IN_FOLDERS, **latent.CASES}
 
 
 def float32_logits(case: Case | latent.Case) -> Any:

@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from tests.families.tiny import FAMILIES, Family, ids, weights
+from tests.families.tiny import FAMILIES, IN_FOLDERS, Family, ids, weights
 
 REFERENCE = Path(__file__).with_name("transformers.npz")
 STEP = 13
+ALL = FAMILIES | IN_FOLDERS
 
 
 def float32_logits(family: Family) -> Any:
@@ -35,7 +36,7 @@ def float32_logits(family: Family) -> Any:
 
 
 if __name__ == "__main__":
-    names = sys.argv[1:] or FAMILIES  # those named, or all
+    names = sys.argv[1:] or ALL  # those named, or all
     rows = dict(np.load(REFERENCE)) if REFERENCE.exists() else {}
-    rows |= {name: float32_logits(FAMILIES[name])[::STEP] for name in names}
+    rows |= {name: float32_logits(ALL[name])[::STEP] for name in names}
     np.savez_compressed(REFERENCE, **rows)

@@ -62,6 +62,7 @@ class Layer:
     k_norm: Part | None = None
     rotates: bool = True
     window: int | None = None
+    attention_factor: float = 1.0
 
 
 @dataclass
@@ -70,15 +71,19 @@ class Decoder:
     kv_heads: int
     head_dim: int
     embedding: Array
-    final_norm: Part
+    final_norm: Part | None
     layers: list[Layer]
     head: Part | None = None  # None: the embedding
+    widen: Part | None = None  # of embeddings narrower than the stream...
+    narrow: Part | None = None  # ...and back
     positions: Array | None = None
     embedding_norm: Part | None = None
     layer_norm: bool = True
     eps: float = 1e-5
     activation: str = "silu"
     parallel: bool = False
+    stream_norms: bool = False  # attn_norm and ffn_norm are of the stream, behind what is added
+    speeds: Array | None = None  # of the rotation, where they are no geometric series
     n_rot: int | None = None
     adjacent: bool = False
     theta: float = 10000.0
@@ -114,6 +119,12 @@ def logits(m: Decoder, ids: list[int]) -> Array:
         n_rot = m.head_dim if m.n_rot is None else m.n_rot
         if not layer.rotates:
             return x
+        if m.speeds is not None:
+            angles = np.arange(t)[:, None, None] * m.speeds
+            a, b = np.split(x, 2, axis=-1)
+            return np.concatenate(
+                [a * np.cos(angles) - b * np.sin(angles), b * np.cos(angles) + a * np.sin(angles)], axis=-1
+            )
         return reference_ops.rope(x, np.arange(t), m.theta, n_rot, "adjacent" if m.adjacent else "halves")
 
     def prepared(x: Array, weight: Part | None, layer: Layer) -> Array:
@@ -127,7 +138,7 @@ def logits(m: Decoder, ids: list[int]) -> Array:
             for part in (layer.q, layer.k, layer.v)
         )
         q, k = prepared(q, layer.q_norm, layer), prepared(k, layer.k_norm, layer)
-        scale = m.head_dim**-0.5
+        scale = m.head_dim**-0.5 * layer.attention_factor
         if not m.alibi:
             return layer.o(attention(q, k, v, scale, None, layer.window).reshape(t, -1))
         group = m.heads // m.kv_heads
@@ -141,10 +152,16 @@ def logits(m: Decoder, ids: list[int]) -> Array:
         return layer.down(f(layer.up(h)) if layer.gate is None else f(layer.gate(h)) * layer.up(h))
 
     x = m.embedding.astype(np.float64)[ids] * m.embedding_scale
+    if m.widen is not None:
+        x = m.widen(x)
     if m.positions is not None:
         x = x + m.positions[:t]
     x = norm(x, m.embedding_norm)
     for layer in m.layers:
+        if m.stream_norms:
+            x = norm(x + attend(x, layer), layer.attn_norm)
+            x = norm(x + feed_forward(x, layer), layer.ffn_norm)
+            continue
         h = norm(x, layer.attn_norm)
         a = norm(attend(h, layer), layer.attn_post_norm) * m.residual_scale
         if not m.parallel:
@@ -153,6 +170,7 @@ def logits(m: Decoder, ids: list[int]) -> Array:
             h = norm(x, layer.ffn_norm)
         x = x + a + norm(feed_forward(h, layer), layer.ffn_post_norm) * m.residual_scale
     x = norm(x, m.final_norm)
+    x = x if m.narrow is None else m.narrow(x)
     return (m.head or Part(m.embedding))(x) * m.logit_scale
 
 

@@ -156,7 +156,8 @@ def logits(family: Family, weights: dict[str, Any], ids: list[int]) -> Array:
             q, k, v = (linear(h, p + f"self_attn.{name}_proj") for name in "qkv")
         if kind in ("olmo2", "olmo3", "olmoe"):
             q, k = norm(q, p + "self_attn.q_norm"), norm(k, p + "self_attn.k_norm")
-        q, k, v = (z.reshape(t, -1, d) for z in (q, k, v))
+        limit = hf.get("clip_qkv") or np.inf
+        q, k, v = (np.clip(z, -limit, limit).reshape(t, -1, d) for z in (q, k, v))
         if kind in ("qwen3", "qwen3_moe", "gemma3_text"):
             q, k = norm(q, p + "self_attn.q_norm"), norm(k, p + "self_attn.k_norm")
         if not (silent and silent[i]):
@@ -174,10 +175,13 @@ def logits(family: Family, weights: dict[str, Any], ids: list[int]) -> Array:
             f = linear(silu(gate) * up, p + "mlp.down_proj")
         elif kind == "gpt_oss":
             f = mixture_with_biases(h, w, p + "mlp.", hf["num_experts_per_tok"])
-        elif kind == "granitemoe":
+        elif kind in ("granitemoe", "granitemoeshared"):
             q = p + "block_sparse_moe."
             both, down = w[q + "experts.gate_up_proj"], w[q + "experts.down_proj"]
             f = mixture(h, linear(h, q + "router"), both, down, hf["num_experts_per_tok"], True)
+            if kind == "granitemoeshared":
+                gate, up = np.split(linear(h, p + "shared_mlp.input_linear"), 2, axis=-1)
+                f = f + linear(silu(gate) * up, p + "shared_mlp.output_linear")
         elif p + "mlp.gate.weight" in w:
             experts = (w[p + "mlp.experts.gate_up_proj"], w[p + "mlp.experts.down_proj"])
             normalized = hf.get("norm_topk_prob", True)

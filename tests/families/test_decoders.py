@@ -12,7 +12,7 @@ import pytest
 from nextoken import LLM, errors
 from tests.bits.test_same_bits import check_model, few_ways, isas_here
 from tests.families import parts
-from tests.families.cases import CASES, write_file, write_folder
+from tests.families.cases import CASES, IN_FOLDERS, write_file, write_folder
 from tests.families.make_decoders import REFERENCE, STEP
 from tests.families.tiny import ids
 
@@ -47,9 +47,26 @@ def test_a_folder_has_the_bits_of_the_file(tmp_path: Path, name: str) -> None:
     assert folder.tobytes() == logits(write_file(tmp_path / "m.gguf", CASES[name])).tobytes()
 
 
+@pytest.mark.parametrize("name", IN_FOLDERS)
+def test_what_only_folders_say_is_applied(tmp_path: Path, name: str) -> None:
+    case = IN_FOLDERS[name]
+    folder = write_folder(tmp_path / "hf", case)
+    actual, expected = logits(folder), parts.logits(case.decoder()[0], ids())
+    largest = np.abs(expected).max()
+    assert np.abs(actual - expected).max() <= 2e-5 * largest
+    if case.in_transformers:
+        assert np.abs(actual[::STEP] - TRANSFORMERS[name]).max() <= 1e-4 * largest
+
+
+@pytest.mark.parametrize("name", ["gpt2-by-layer", "phi-normed", "opt-350m"])
+def test_every_way_gives_the_same_bits_from_a_folder(tmp_path: Path, name: str) -> None:
+    check_model(write_folder(tmp_path / "hf", IN_FOLDERS[name]), few_ways(isas_here()), (71, 1, 18))
+
+
 OTHERS_HAVE_IT_TOO = (
     "gptneox-sequential",
     "stablelm",
+    "stablelm-normed",
     "falcon-7b",
     "command-r",
     "glm",
@@ -85,21 +102,21 @@ def refused(path: Path, message: str) -> None:
 @pytest.mark.parametrize(
     ("name", "changes", "message"),
     [
-        ("gpt2", {"scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx is true"),
         ("gpt2", {"activation_function": "mish"}, "activation_function is 'mish'"),
         ("gptj", {"rotary": False}, "rotary is false"),
         ("falcon-7b", {"alibi": True}, "alibi is true"),
-        ("falcon-7b", {"bias": True}, "asks for biases"),
+        ("falcon-7b", {"bias": True}, "asks for blk"),
         ("bloom", {"apply_residual_connection_post_layernorm": True}, "apply_residual_connection_post_layernorm"),
         ("mpt", {"attn_config": {"qk_ln": True}}, "qk_ln is true"),
         ("mpt", {"attn_config": {"alibi": False}}, "alibi is false"),
         ("mpt", {"attn_config": {"sideways": 1}}, "attn_config.'sideways' is not applied"),
-        ("opt", {"do_layer_norm_before": False}, "do_layer_norm_before is false"),
-        ("opt", {"word_embed_proj_dim": 64}, "word_embed_proj_dim is 64"),
-        ("stablelm", {"qk_layernorm": True}, "qk_layernorm is true"),
+        ("opt", {"_remove_final_layer_norm": True}, "_remove_final_layer_norm is true"),
+        ("opt", {"word_embed_proj_dim": 64}, "asks for token_embd_widen"),
+        ("opt", {"enable_bias": False}, "q_proj.bias"),
+        ("stablelm", {"qk_layernorm": True}, "asks for blk.0.attn_q_norm.0"),
         ("command-r", {"layer_norm_bias": True}, "layer_norm_bias is true"),
         ("cohere2", {"position_embedding_type": "rope"}, "position_embedding_type"),
-        ("phi2", {"qk_layernorm": True}, "qk_layernorm is true"),
+        ("phi2", {"qk_layernorm": True}, "asks for blk.0.attn_q_norm.weight"),
         ("gptneox", {"rotary_pct": 0.2}, "n_rot"),
     ],
 )  # fmt: skip
@@ -113,6 +130,7 @@ def test_what_is_not_applied_is_named(
     ("name", "changes"),
     [
         ("gpt2", {"activation_function": "gelu"}),
+        ("gpt2", {"scale_attn_weights": False}),
         ("gptneox", {"rotary_pct": 0.5}),
         ("gptneox", {"rotary_emb_base": 500}),
         ("gptneox", {"use_parallel_residual": False}),

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from nextoken import LLM, errors
+from tests.bits.test_same_bits import check_model, few_ways, isas_here
+from tests.families import reference
 from tests.families.folders import write_folder
 from tests.families.make_reference import REFERENCE, STEP
-from tests.families.tiny import FAMILIES, ids, write
+from tests.families.tiny import FAMILIES, IN_FOLDERS, ids, weights, write
 
 TRANSFORMERS = np.load(REFERENCE)
 
@@ -32,6 +34,17 @@ def test_a_folder_meets_transformers_and_has_the_bits_of_the_file(tmp_path: Path
         assert np.abs(actual - of_file).max() <= 1e-5 * largest
     else:
         assert actual.tobytes() == of_file.tobytes()
+
+
+@pytest.mark.parametrize("name", IN_FOLDERS)
+def test_what_only_folders_say_is_applied(tmp_path: Path, name: str) -> None:
+    family = IN_FOLDERS[name]
+    folder = write_folder(tmp_path / "hf", family)
+    actual, expected = logits(folder), reference.logits(family, weights(family), ids())
+    largest = np.abs(expected).max()
+    assert np.abs(actual - expected).max() <= 2e-5 * largest
+    assert np.abs(actual[::STEP] - TRANSFORMERS[name]).max() <= 1e-4 * largest
+    check_model(folder, few_ways(isas_here()), (23, 1, 18))
 
 
 def refused(folder: Path, message: str) -> None:
@@ -122,9 +135,12 @@ def test_a_key_that_changes_the_arithmetic_changes_the_logits(
 @pytest.mark.parametrize(
     ("name", "changes", "message"),
     [
-        ("qwen2moe", {"decoder_sparse_step": 2}, "decoder_sparse_step is 2"),
-        ("qwen3moe", {"mlp_only_layers": [1]}, r"mlp_only_layers is \[1\]"),
-        ("olmoe", {"clip_qkv": 8.0}, "clip_qkv is 8.0"),
+        ("qwen2moe", {"decoder_sparse_step": 0}, "decoder_sparse_step is 0"),
+        ("qwen2moe", {"decoder_sparse_step": 2}, "blk.0.ffn_gate_inp.weight|is no part|are missing"),
+        ("qwen3moe", {"mlp_only_layers": ["1"]}, "mlp_only_layers holds something else"),
+        ("qwen3moe", {"mlp_only_layers": 1}, "mlp_only_layers is 1, a list was expected"),
+        ("olmoe", {"clip_qkv": -8.0}, "clip_qkv is -8.0"),
+        ("granitemoe", {"shared_intermediate_size": 8}, "shexp"),
         ("qwen3", {"use_sliding_window": True, "sliding_window": None, "max_window_layers": 1}, "sliding_window"),
         ("qwen2", {"layer_types": ["sliding_attention"] * 4}, "layer_types"),
         ("gemma", {"use_bidirectional_attention": True}, "use_bidirectional_attention"),
@@ -133,8 +149,8 @@ def test_a_key_that_changes_the_arithmetic_changes_the_logits(
         ("smollm3", {"no_rope_layers": [1, 2, 1, 0]}, "no_rope_layers"),
         ("phi3-long", {"rope_parameters": {**LONG, "long_factor": [1.0]}}, "long_factor has 1 numbers, 6"),
         ("phi3", {"partial_rotary_factor": 0.7}, "partial_rotary_factor does not fit"),
-        ("qwen3", {"attention_bias": True}, "asks for biases"),
-        ("granite", {"mlp_bias": True}, "asks for biases"),
+        ("qwen3", {"attention_bias": True}, "asks for blk"),
+        ("granite", {"mlp_bias": True}, "asks for blk"),
     ],
 )  # fmt: skip
 def test_what_is_not_applied_is_named(

@@ -156,7 +156,7 @@ def test_a_key_that_changes_the_arithmetic_changes_the_logits(
         ("deepseek-v2", {"topk_group": 1}, "num_experts_per_tok"),
         ("deepseek-v3", {"moe_layer_freq": 2}, "moe_layer_freq is 2"),
         ("deepseek-v3", {"num_key_value_heads": 3}, "num_key_value_heads is 3"),
-        ("deepseek-v3", {"attention_bias": True}, "asks for biases"),
+        ("deepseek-v3", {"attention_bias": True}, "asks for blk"),
         ("deepseek-v3", {"kv_lora_rank": 48}, "kv"),
         ("deepseek-v3", {"v_head_dim": 16}, "kv_b_proj"),
         ("deepseek-v3", {"hidden_act": "gelu"}, "hidden_act is 'gelu'"),

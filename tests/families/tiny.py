@@ -296,6 +296,26 @@ FAMILIES: dict[str, Family] = {
         },
         permuted=True,
     ),
+    "granitemoe-shared": Family(
+        "granitemoe",
+        {
+            "model_type": "granitemoeshared",
+            "num_local_experts": 5,
+            "num_experts_per_tok": 2,
+            "shared_intermediate_size": 64,
+            "residual_multiplier": 0.5,
+            "attention_multiplier": 0.25,
+        },
+        {
+            "expert_count": 5,
+            "expert_used_count": 2,
+            "expert_shared_feed_forward_length": 64,
+            "residual_scale": 0.5,
+            "attention.scale": 0.25,
+            "logit_scale": 1.0,
+        },
+        permuted=True,
+    ),
     "gpt-oss": Family(
         "gpt-oss",
         {
@@ -317,6 +337,25 @@ FAMILIES: dict[str, Family] = {
         biases=(*QKV, "o"),
     ),
 }
+
+
+# What folders say and files do not.
+IN_FOLDERS: dict[str, Family] = {
+    "qwen2moe-sparse": Family(
+        "qwen2moe",
+        dict(FAMILIES["qwen2moe"].config) | {"decoder_sparse_step": 2, "mlp_only_layers": [3]},
+        biases=QKV,
+    ),
+    "qwen3moe-sparse": Family(
+        "qwen3moe", dict(FAMILIES["qwen3moe"].config) | {"mlp_only_layers": [0, 2], "norm_topk_prob": False}
+    ),
+    "olmoe-clipped": Family("olmoe", dict(FAMILIES["olmoe"].config) | {"clip_qkv": 0.7}),
+}
+
+
+def has_experts(hf: Mapping[str, Any], layer: int) -> bool:
+    sparse = (layer + 1) % hf.get("decoder_sparse_step", 1) == 0
+    return sparse and layer not in hf.get("mlp_only_layers", [])
 
 
 def feed_forward(prefix: str, d: int, ffn: int) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -360,22 +399,25 @@ def shapes(family: Family) -> Iterator[tuple[str, tuple[int, ...]]]:
             yield p + "mlp.experts.gate_up_proj_bias", (n, 2 * ffn)
             yield p + "mlp.experts.down_proj", (n, ffn, d)
             yield p + "mlp.experts.down_proj_bias", (n, d)
-        elif kind == "granitemoe":
+        elif kind in ("granitemoe", "granitemoeshared"):
             yield p + "block_sparse_moe.router.weight", (n, d)
             yield p + "block_sparse_moe.experts.gate_up_proj", (n, 2 * ffn, d)
             yield p + "block_sparse_moe.experts.down_proj", (n, d, ffn)
-        elif n:
+        elif n and has_experts(hf, i):
             expert = hf.get("moe_intermediate_size", ffn)
             yield p + "mlp.gate.weight", (n, d)
             yield p + "mlp.experts.gate_up_proj", (n, 2 * expert, d)
             yield p + "mlp.experts.down_proj", (n, d, expert)
-        if shared := hf.get("shared_expert_intermediate_size"):
+        if shared := hf.get("shared_intermediate_size"):
+            yield p + "shared_mlp.input_linear.weight", (2 * shared, d)
+            yield p + "shared_mlp.output_linear.weight", (d, shared)
+        if (shared := hf.get("shared_expert_intermediate_size")) and has_experts(hf, i):
             yield p + "mlp.shared_expert_gate.weight", (1, d)
             yield from feed_forward(p + "mlp.shared_expert.", d, shared)
         if kind == "phi3":
             yield p + "mlp.gate_up_proj.weight", (2 * ffn, d)
             yield p + "mlp.down_proj.weight", (d, ffn)
-        elif not n:
+        elif not n or not has_experts(hf, i):
             yield from feed_forward(p + "mlp.", d, ffn)
         if kind in ("qwen3", "qwen3_moe", "gemma3_text"):
             yield p + "self_attn.q_norm.weight", (family.head_dim,)
@@ -428,6 +470,9 @@ GGUF_NAMES = {
     "mlp.experts.up_proj": "ffn_up_exps",
     "mlp.experts.down_proj": "ffn_down_exps",
     "mlp.shared_expert_gate": "ffn_gate_inp_shexp",
+    "shared_mlp.gate_proj": "ffn_gate_shexp",
+    "shared_mlp.up_proj": "ffn_up_shexp",
+    "shared_mlp.output_linear": "ffn_down_shexp",
     "mlp.shared_expert.gate_proj": "ffn_gate_shexp",
     "mlp.shared_expert.up_proj": "ffn_up_shexp",
     "mlp.shared_expert.down_proj": "ffn_down_shexp",
@@ -478,6 +523,10 @@ def split_experts(all_weights: Weights) -> Weights:
             gate, up = (value[:, ::2], value[:, 1::2]) if interleaved else np.split(value, 2, axis=1)
             result[name.replace("gate_up_proj", "gate_proj.weight")] = gate
             result[name.replace("gate_up_proj", "up_proj.weight")] = up
+        elif name.endswith("shared_mlp.input_linear.weight"):
+            gate, up = np.split(value, 2)
+            result[name.replace("input_linear", "gate_proj")] = gate
+            result[name.replace("input_linear", "up_proj")] = up
         elif name.endswith("experts.down_proj"):
             result[name + ".weight"] = value.swapaxes(1, 2) if interleaved else value
         else:

@@ -204,16 +204,18 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 ONE_PLUS = ("Gemma", "Gemma2", "Gemma3Text", "Nemotron")  # norms multiply by 1 + weight
 
 
-def make(family: str, options: dict[str, Any]) -> Any:
-    """A random model whose norms are not all one."""
+def make(family: str, options: dict[str, Any], gain: float | None = None) -> Any:
+    """A random model whose norms are not all one; with `gain`, matrices of any size have an effect of it."""
     torch.manual_seed(3)
     sizes = {} if "vocab_size" in options else SIZES
     config = getattr(transformers, family + "Config")(**(sizes | options), attn_implementation="eager")
+    config._experts_implementation = "eager"  # the others want sizes that are multiples of four
     name = decoder_cases.CLASSES.get(family, family.removesuffix("Text") + "ForCausalLM")
     model = getattr(transformers, name)(config).float().eval()
     with torch.no_grad():
         for name, weight in model.named_parameters():
-            weight.normal_(0.1 if weight.ndim == 1 else 0.0, 0.2 if weight.ndim == 1 else 0.15)
+            spread = 0.15 if gain is None else gain * weight.shape[-1] ** -0.5
+            weight.normal_(0.1 if weight.ndim == 1 else 0.0, 0.2 if weight.ndim == 1 else spread)
             if weight.ndim == 1 and name.endswith("weight") and family not in ONE_PLUS:
                 weight.add_(1.0)
     return model

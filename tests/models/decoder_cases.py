@@ -91,4 +91,4 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         GROUPED | {"mlp_bias": True, "attention_bias": True, "rope_parameters": YARN},
     ),
 }
-CLASSES = {"GPT2": "GPT2LMHeadModel"}
+CLASSES = {"GPT2": "GPT2LMHeadModel", "InternLM3": "LlamaForCausalLM"}

@@ -520,6 +520,14 @@ class LayerSpec:
 
     def __init__(self) -> None: ...
     @property
+    def attention_factor(self) -> float:
+        """
+        of the spec's attention_scale
+        """
+
+    @attention_factor.setter
+    def attention_factor(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
     def rope_factor(self) -> float:
         """
         what frequencies are divided by
@@ -607,6 +615,18 @@ class ExpertSpec:
 
     def __init__(self) -> None: ...
     @property
+    def dense_layers(self) -> list[int]:
+        """
+        have one feed-forward all the same; assign a whole list
+        """
+
+    @dense_layers.setter
+    def dense_layers(
+        self,
+        arg0: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
+        | numpy.typing.NDArray[numpy.integer[typing.Any]],
+    ) -> None: ...
+    @property
     def ffn_size(self) -> int:
         """
         of an expert
@@ -614,14 +634,6 @@ class ExpertSpec:
 
     @ffn_size.setter
     def ffn_size(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
-    @property
-    def first_layer(self) -> int:
-        """
-        layers before it have one feed-forward
-        """
-
-    @first_layer.setter
-    def first_layer(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
     @property
     def n_experts(self) -> int:
         """
@@ -792,7 +804,7 @@ class Spec:
     @property
     def clip_qkv(self) -> float:
         """
-        largest magnitude of q, k and v; 0 for any
+        largest magnitude of q, k and v, normed if they are; 0 for any
         """
 
     @clip_qkv.setter
@@ -801,6 +813,14 @@ class Spec:
     def embedding_scale(self) -> float: ...
     @embedding_scale.setter
     def embedding_scale(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
+    def embedding_size(self) -> int:
+        """
+        of token embeddings that a matrix widens and another narrows; 0: hidden_size
+        """
+
+    @embedding_size.setter
+    def embedding_size(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
     @property
     def ffn_size(self) -> int: ...
     @ffn_size.setter
@@ -919,6 +939,14 @@ class Spec:
 
     @rope_divisors.setter
     def rope_divisors(self, arg0: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex]) -> None: ...
+    @property
+    def stream_norms(self) -> bool:
+        """
+        norm of the stream once that is in it, and none at the end
+        """
+
+    @stream_norms.setter
+    def stream_norms(self, arg0: bool) -> None: ...
     @property
     def vocab_size(self) -> int: ...
     @vocab_size.setter

@@ -28,7 +28,7 @@ def hf(config: ConfigJson) -> Translation:
     gpt2.hf_activation(config, t, "hidden_act", "relu2")
     biases(config, t)
     if config.flag("mlp_bias", False):
-        t.add_biases({name: gguf for name, gguf in MLP_BIASES.items() if "gate" not in name})
+        t.add({name: gguf for name, gguf in MLP_BIASES.items() if "gate" not in name})
     same_positions(config, t)
     t.pair_heads()
     return t

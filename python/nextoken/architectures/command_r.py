@@ -42,7 +42,7 @@ def hf(config: ConfigJson) -> Translation:
     t = Translation("command-r", HF_TENSORS)
     hf_sizes(config, t)
     if config.flag("use_qk_norm", False):
-        t.tensors = HF_TENSORS | QK_NORMS
+        t.add(QK_NORMS)
     same_positions(config, t, theta=5e5)
     return t
 

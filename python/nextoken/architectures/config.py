@@ -37,7 +37,6 @@ KEYS = {
     "n_expert_groups": "expert_group_count",
     "n_expert_groups_used": "expert_group_used_count",
     "expert_scale": "expert_weights_scale",
-    "first_expert_layer": "leading_dense_block_count",
     "latent_rank": "attention.kv_lora_rank",
     "latent_q_rank": "attention.q_lora_rank",
     "nope_dim": "attention.key_length_mla",

@@ -31,12 +31,7 @@ SPLIT = {
     "k_b": "blk.{i}.attn_k_b.weight",
     "v_b": "blk.{i}.attn_v_b.weight",
 }
-SHARED = {
-    "choice_bias": "blk.{i}.exp_probs_b.bias",
-    "shared_gate": "blk.{i}.ffn_gate_shexp.weight",
-    "shared_up": "blk.{i}.ffn_up_shexp.weight",
-    "shared_down": "blk.{i}.ffn_down_shexp.weight",
-}
+SHARED = {"choice_bias": "blk.{i}.exp_probs_b.bias"} | llama.SHARED_EXPERT
 ROLES = gpt2.without(llama.ROLES, "k", "v") | LATENTS | SPLIT | llama.EXPERTS | SHARED
 # Queries have a latent or none, keys and values are in one tensor or in two.
 OPTIONAL = frozenset(
@@ -117,8 +112,9 @@ def experts(config: Config, s: Spec) -> ExpertSpec:
     result.shared_weighted = False
     result.normalized = config.boolean("expert_weights_norm", False)
     result.scale = config.positive("expert_weights_scale", default=1.0)
-    result.first_layer = config.integer("leading_dense_block_count", default=0)
-    biased = config.has_tensor(SHARED["choice_bias"].format(i=result.first_layer))
+    first = config.integer("leading_dense_block_count", default=0)
+    result.dense_layers = list(range(min(first, s.n_layers)))
+    biased = config.has_tensor(SHARED["choice_bias"].format(i=first))
     gating = config.integer("expert_gating_func", default=SIGMOID if biased else 1, lo=1, hi=SIGMOID)
     result.sigmoid = gating == SIGMOID
     result.n_groups = config.integer("expert_group_count", default=1, lo=1)
@@ -201,7 +197,7 @@ def hf_latents(
     else:
         t.put("attention.q_lora_rank", config.integer("q_lora_rank", q_rank), "q_lora_rank")
     if config.flag("attention_bias", False):
-        t.add_biases(biases)
+        t.add(biases)
     if layer.rope_scaling != RopeScaling.yarn:
         return
     rope_object = config.part("rope_scaling" if config.has("rope_scaling") else "rope_parameters")

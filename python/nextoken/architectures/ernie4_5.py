@@ -22,6 +22,6 @@ def hf(config: ConfigJson) -> Translation:
     sizes(config, t, n_ctx=131072, eps=1e-5, n_kv_heads=2, head_dim=128, tied=True)
     config.only("hidden_act", ("silu",), "silu")
     if config.flag("use_bias", False):
-        t.add_biases(ATTENTION_BIASES | MLP_BIASES)
+        t.add(ATTENTION_BIASES | MLP_BIASES)
     same_positions(config, t, theta=5e5)
     return t

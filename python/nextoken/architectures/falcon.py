@@ -63,7 +63,7 @@ def hf(config: ConfigJson) -> Translation:
     matrices = ("attn_qkv", "attn_output", "ffn_up", "ffn_down")
     t.tensors = HF_TOPS | gpt2.hf_parts(places, without_bias=matrices)
     if config.flag("bias", False):
-        t.add_biases({f"{name}.bias": f"{ours}.bias" for name, ours in HF_PLACES.items() if "blk" in ours})
+        t.add({f"{name}.bias": f"{ours}.bias" for name, ours in HF_PLACES.items() if "blk" in ours})
     gpt2.hf_activation(config, t, "activation", "gelu")
     same_positions(config, t)
     t.qkv_groups = t.hparams["attention.head_count_kv"]

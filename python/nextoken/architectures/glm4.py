@@ -50,7 +50,7 @@ def _hf(config: ConfigJson, t: Translation, eps: float) -> Translation:
     sizes(config, t, n_ctx=131072, eps=eps, n_kv_heads=2, head_dim=128)
     config.only("hidden_act", ("silu",), "silu")
     if config.flag("attention_bias", True):
-        t.add_biases(QKV_BIASES)
+        t.add(QKV_BIASES)
     same_positions(config, t, partial=True, share=0.5)
     return t
 

@@ -28,10 +28,10 @@ def without(roles: Mapping[str, str], *names: str) -> dict[str, str]:
 
 
 # With and without biases of matrices.
-PLAIN = without(llama.ROLES, "gate", "rope_factors") | NORM_BIASES
+PLAIN = without(llama.ROLES, "gate") | NORM_BIASES
 ROLES = PLAIN | without(llama.BIASES, "gate_bias")
 POSITIONS = {"positions": "position_embd.weight"}
-TIED = frozenset({"lm_head"})
+TIED = frozenset({"lm_head", "rope_factors"})
 
 
 @register("gpt2", roles=ROLES | POSITIONS, optional=TIED, harmless=llama.HARMLESS)
@@ -67,14 +67,25 @@ def hf(config: ConfigJson) -> Translation:
     config.call(**HF_NAMES)
     sizes(config, t, n_ctx=1024, eps=1e-5, tied=True, layer_norm="layer_norm_epsilon", ffn_times=4)
     hf_activation(config, t, "activation_function", "gelu_new")
-    config.only("scale_attn_weights", (True,), True)
-    config.only("scale_attn_by_inverse_layer_idx", (False,), False)
+    unscaled, by_layer = not config.flag("scale_attn_weights", True), config.flag(BY_LAYER, False)
+
+    def scale(spec: Spec, _n_ctx: int) -> None:
+        if unscaled:
+            spec.attention_scale = 1.0
+        if by_layer:
+            layers = spec.layers
+            for i, layer in enumerate(layers):
+                layer.attention_factor = 1.0 / (i + 1)
+            spec.layers = layers
+
+    t.changes.append(scale)
     config.only("add_cross_attention", (False,), False)
     config.ignore("n_ctx", "reorder_and_upcast_attn", *HF_SUMMARIES)
     t.transposed = ("attn_qkv", "attn_output", "ffn_up", "ffn_down")
     return t
 
 
+BY_LAYER = "scale_attn_by_inverse_layer_idx"
 GATES = {
     "gelu": Gate.gelu,
     "gelu_new": Gate.gelu_tanh,
@@ -101,12 +112,16 @@ def hf_activation(config: ConfigJson, t: Translation, key: str, default: str) ->
     t.changes.append(choose)
 
 
-def hf_parts(places: Mapping[str, str], without_bias: Collection[str] = ()) -> dict[str, str]:
+def hf_parts(
+    places: Mapping[str, str],
+    without_bias: Collection[str] = (),
+    kinds: Collection[str] = ("weight", "bias"),
+) -> dict[str, str]:
     """Weights and biases of both names; `without_bias` are GGUF's last names of what has none."""
     return {
         f"{theirs}.{kind}": f"{ours}.{kind}"
         for theirs, ours in places.items()
-        for kind in ("weight", "bias")
+        for kind in kinds
         if kind == "weight" or ours.rpartition(".")[2] not in without_bias
     }
 

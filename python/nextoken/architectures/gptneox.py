@@ -30,7 +30,7 @@ def hf(config: ConfigJson) -> Translation:
     sizes(config, t, eps=1e-5, layer_norm="layer_norm_eps")
     gpt2.hf_activation(config, t, "hidden_act", "gelu")
     if config.flag("attention_bias", True):
-        t.add_biases(HF_BIASES)
+        t.add(HF_BIASES)
     parallel = config.flag("use_parallel_residual", True)
     t.put("use_parallel_residual", parallel, "use_parallel_residual")
     same_positions(config, t, partial=True, share=0.25)

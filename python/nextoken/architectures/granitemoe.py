@@ -1,4 +1,7 @@
-"""Granite 3 with a mixture of experts in every layer: granite's multipliers, Mixtral's routing."""
+"""Granite 3 with a mixture of experts in every layer: granite's multipliers, Mixtral's routing.
+
+Some add what an expert makes that every token takes, as it is.
+"""
 
 from __future__ import annotations
 
@@ -11,24 +14,37 @@ from nextoken.checkpoints.hf_parts import Part
 from nextoken.checkpoints.hf_positions import same_positions
 from nextoken.checkpoints.hf_translation import LLAMA_TENSORS, Translation, biases, experts, folder, sizes
 
+SHARED_SIZE = "expert_shared_feed_forward_length"
+
 
 @register(
     "granitemoe",
-    roles=llama.ROLES | llama.BIASES | llama.EXPERTS,
-    optional=llama.OPTIONAL,
+    roles=llama.ROLES | llama.BIASES | llama.EXPERTS | llama.SHARED_EXPERT,
+    optional=llama.OPTIONAL | frozenset(llama.SHARED_EXPERT),
     harmless=granite.HARMLESS,
 )
 def spec(config: Config) -> Spec:
-    return granite.spec(config)
+    s = granite.spec(config)
+    experts = s.experts
+    shared = config.has_tensor(llama.SHARED_EXPERT["shared_up"].format(i=0))
+    experts.shared_ffn_size = config.integer(SHARED_SIZE, default=None if shared else 0, lo=int(shared))
+    experts.shared_weighted = False
+    s.experts = experts
+    return s
 
 
-@folder("granitemoe")
+@folder("granitemoe", "granitemoeshared")
 def hf(config: ConfigJson) -> Translation:
     t = Translation("granitemoe", TENSORS, parts=PARTS)
     sizes(config, t)
     biases(config, t)
     granite.hf_multipliers(config, t)
     experts(config, t, "num_local_experts", normalized=True)
+    shared = config.integer("shared_intermediate_size", 0)
+    if shared:
+        t.put(SHARED_SIZE, shared, "shared_intermediate_size")
+        t.parts = {**PARTS, **SHARED_PARTS}
+        t.required += tuple(part.name for parts in SHARED_PARTS.values() for part in parts)
     same_positions(config, t)
     t.pair_heads()
     return t
@@ -43,4 +59,13 @@ PARTS = {
         Part("blk.{i}.ffn_up_exps.weight", 1, 2),
     ),
     "model.layers.{i}.block_sparse_moe.output_linear.weight": (Part("blk.{i}.ffn_down_exps.weight"),),
+}
+SHARED_PARTS = {
+    "model.layers.{i}.shared_mlp.input_linear.weight": (
+        Part("blk.{i}.ffn_gate_shexp.weight", 0, 2, experts=False),
+        Part("blk.{i}.ffn_up_shexp.weight", 1, 2, experts=False),
+    ),
+    "model.layers.{i}.shared_mlp.output_linear.weight": (
+        Part("blk.{i}.ffn_down_shexp.weight", experts=False),
+    ),
 }

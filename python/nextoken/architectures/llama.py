@@ -46,6 +46,11 @@ EXPERTS = {
     "expert_up": "blk.{i}.ffn_up_exps.weight",
     "expert_down": "blk.{i}.ffn_down_exps.weight",
 }
+SHARED_EXPERT = {
+    "shared_gate": "blk.{i}.ffn_gate_shexp.weight",
+    "shared_up": "blk.{i}.ffn_up_shexp.weight",
+    "shared_down": "blk.{i}.ffn_down_shexp.weight",
+}
 OPTIONAL = frozenset(
     {"lm_head", "rope_factors", *BIASES}
 )  # a tied head; files without frequency factors or biases

@@ -32,9 +32,9 @@ def hf(config: ConfigJson) -> Translation:
     gpt2.hf_activation(config, t, "hidden_act", "relu2")
     config.call(partial_rotary_factor="rope_percent")
     if config.flag("attention_bias", False):
-        t.add_biases(ATTENTION_BIASES)
+        t.add(ATTENTION_BIASES)
     if config.flag("mlp_bias", False):
-        t.add_biases({name: gguf for name, gguf in MLP_BIASES.items() if "gate" not in name})
+        t.add({name: gguf for name, gguf in MLP_BIASES.items() if "gate" not in name})
     same_positions(config, t, partial=True, share=0.5)
     return t
 

@@ -15,6 +15,7 @@ from nextoken.checkpoints.hf_translation import (
     Translation,
     biases,
     folder,
+    positive,
     sizes,
 )
 from nextoken.checkpoints.hf_translation import experts as hf_experts
@@ -36,7 +37,13 @@ def hf(config: ConfigJson) -> Translation:
     t = Translation("olmoe", LLAMA_TENSORS | QK_NORMS | EXPERTS)
     sizes(config, t, n_ctx=4096, eps=1e-5)
     biases(config, t)
-    config.only("clip_qkv", (None,), None)
+    if config.has("clip_qkv"):
+        limit = positive(config, "clip_qkv")
+
+        def clip(spec: Spec, _n_ctx: int) -> None:
+            spec.clip_qkv = limit
+
+        t.changes.append(clip)
     config.only("hidden_act", ("silu",), "silu")
     hf_experts(config, t, "num_experts")
     same_positions(config, t)

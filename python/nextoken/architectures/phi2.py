@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nextoken._native import Gate, Residual, Spec
+from nextoken._native import Gate, QKNorm, Residual, Spec
 from nextoken.architectures import gpt2, llama
 from nextoken.architectures.config import Config
 from nextoken.architectures.registry import register
@@ -10,13 +10,20 @@ from nextoken.checkpoints.hf_config import ConfigJson
 from nextoken.checkpoints.hf_positions import same_positions
 from nextoken.checkpoints.hf_translation import Translation, folder, sizes
 
+HEADS = {
+    f"{x}_norm{role}": f"blk.{{i}}.attn_{x}_norm.{kind}"
+    for x in "qk"
+    for role, kind in (("", "weight"), ("_bias", "bias"))
+}
 ROLES = gpt2.without(gpt2.ROLES, "ffn_norm", "ffn_norm_bias") | {"lm_head_bias": "output.bias"}
 
 
-@register("phi2", roles=ROLES, optional=gpt2.TIED, harmless=llama.HARMLESS)
+@register("phi2", roles=ROLES | HEADS, optional=gpt2.TIED | frozenset(HEADS), harmless=llama.HARMLESS)
 def spec(config: Config) -> Spec:
     s = gpt2.decoder(config, Gate.gelu_tanh)
     s.residual = Residual.parallel_one_norm
+    if config.has_tensor("blk.0.attn_q_norm.weight"):  # no released model has it
+        s.qk_norm = QKNorm.per_head
     return s
 
 
@@ -25,11 +32,15 @@ def hf(config: ConfigJson) -> Translation:
     t = Translation("phi2", HF_TENSORS)
     sizes(config, t, eps=1e-5, layer_norm="layer_norm_eps")
     gpt2.hf_activation(config, t, "hidden_act", "gelu_new")
-    config.only("qk_layernorm", (False,), False)
+    if config.flag("qk_layernorm", False):
+        t.add(HF_HEADS)
     same_positions(config, t, partial=True, share=0.5)
     return t
 
 
+HF_HEADS = gpt2.hf_parts(
+    {f"model.layers.{{i}}.self_attn.{x}_layernorm": f"blk.{{i}}.attn_{x}_norm" for x in "qk"}
+)
 HF_TENSORS = {"model.embed_tokens.weight": "token_embd.weight"} | gpt2.hf_parts(
     {
         "lm_head": "output",

@@ -24,7 +24,7 @@ def spec(config: Config) -> Spec:
 def hf(config: ConfigJson) -> Translation:
     t = Translation("qwen2")
     sizes(config, t, n_ctx=32768, n_kv_heads=32)
-    t.add_biases(QKV_BIASES)
+    t.add(QKV_BIASES)
     config.only("hidden_act", ("silu",), "silu")
     windows_of_qwen(config, t, upper_layers(config, t))
     return t

@@ -16,18 +16,15 @@ from nextoken.checkpoints.hf_translation import (
     experts,
     folder,
     sizes,
+    sparse_layers,
 )
 
 ROLES = (
     llama.ROLES
     | llama.BIASES
     | llama.EXPERTS
-    | {
-        "shared_weight": "blk.{i}.ffn_gate_inp_shexp.weight",
-        "shared_gate": "blk.{i}.ffn_gate_shexp.weight",
-        "shared_up": "blk.{i}.ffn_up_shexp.weight",
-        "shared_down": "blk.{i}.ffn_down_shexp.weight",
-    }
+    | llama.SHARED_EXPERT
+    | {"shared_weight": "blk.{i}.ffn_gate_inp_shexp.weight"}
 )
 
 
@@ -46,9 +43,10 @@ def hf(config: ConfigJson) -> Translation:
     t = Translation("qwen2moe", LLAMA_TENSORS | EXPERTS | SHARED_TENSORS)
     sizes(config, t, n_ctx=32768, n_kv_heads=16)
     if config.flag("qkv_bias", True):
-        t.add_biases(QKV_BIASES)
+        t.add(QKV_BIASES)
     config.only("hidden_act", ("silu",), "silu")
     experts(config, t, "num_experts")
+    sparse_layers(config, t)
     for name, key in (
         ("expert_feed_forward_length", "moe_intermediate_size"),
         ("expert_shared_feed_forward_length", "shared_expert_intermediate_size"),

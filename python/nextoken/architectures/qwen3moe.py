@@ -1,4 +1,4 @@
-"""Qwen 3 with a mixture of experts in every layer. arXiv:2505.09388"""
+"""Qwen 3 with a mixture of experts. arXiv:2505.09388"""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from nextoken.checkpoints.hf_translation import (
     experts,
     folder,
     sizes,
+    sparse_layers,
 )
 
 
@@ -34,6 +35,7 @@ def hf(config: ConfigJson) -> Translation:
     biases(config, t)
     config.only("hidden_act", ("silu",), "silu")
     experts(config, t, "num_local_experts" if config.has("num_local_experts") else "num_experts")
+    sparse_layers(config, t)
     t.put("expert_feed_forward_length", config.integer("moe_intermediate_size"), "moe_intermediate_size")
     config.has("max_window_layers")  # not for this family, whose windows are on all layers or none
     windows_of_qwen(config, t, [SLIDING] * t.hparams["block_count"])

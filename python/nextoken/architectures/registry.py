@@ -51,13 +51,19 @@ FUSED = {
 # A layer has either one feed-forward or a mixture of experts.
 ONE = frozenset(("gate", "up", "down", "gate_up", "gate_bias", "up_bias", "down_bias"))
 MIXTURE = frozenset(("router", "expert_gate", "expert_up", "expert_down"))
-SHARED = frozenset(("choice_bias", "shared_gate", "shared_up", "shared_down"))
+SHARED = frozenset(("choice_bias", "shared_weight", "shared_gate", "shared_up", "shared_down"))
 
 # Where experts are tensors of their own, in folders and old files.
 PARTS_OF_EXPERTS = {
     "expert_gate": "blk.{i}.ffn_gate.{e}.weight",
     "expert_up": "blk.{i}.ffn_up.{e}.weight",
     "expert_down": "blk.{i}.ffn_down.{e}.weight",
+}
+
+# Where norms of heads are, in folders.
+PARTS_OF_HEADS = {
+    "q_norm": "blk.{i}.attn_q_norm.{e}.weight",
+    "k_norm": "blk.{i}.attn_k_norm.{e}.weight",
 }
 
 _families: dict[str, Family] = {}
@@ -162,13 +168,13 @@ def _unused_error(checkpoint: GGUFCheckpoint, what: str, *, certain: bool) -> Un
 def _roles(family: Family, spec: Spec, tensors: Mapping[str, object]) -> dict[str, str]:
     """Role to tensor name: what the family asks for, as far as it is not optional and missing."""
     roles, n_layers = {}, spec.n_layers
-    first_mixture = spec.experts.first_layer if spec.experts.n_experts else n_layers
+    dense = set(spec.experts.dense_layers if spec.experts.n_experts else range(n_layers))
     for role, template in family.roles.items():
         if "{i}" not in template:
             roles[role] = template
             continue
         for i in range(n_layers):
-            if role not in (ONE if i >= first_mixture else MIXTURE | SHARED):
+            if role not in (MIXTURE | SHARED if i in dense else ONE):
                 roles[f"layers.{i}.{role}"] = template.format(i=i)
     for role, (template, parts) in FUSED.items():
         if role in family.roles or parts[0] not in family.roles:
@@ -178,7 +184,9 @@ def _roles(family: Family, spec: Spec, tensors: Mapping[str, object]) -> dict[st
                 roles[f"layers.{i}.{role}"] = template.format(i=i)
                 for part in parts:
                     del roles[f"layers.{i}.{part}"]
-    for role, part in (PARTS_OF_EXPERTS if spec.experts.n_experts else {}).items():
+    counts = dict.fromkeys(PARTS_OF_EXPERTS, spec.experts.n_experts)
+    counts |= {"q_norm": spec.n_heads, "k_norm": spec.n_kv_heads}
+    for role, part in (PARTS_OF_EXPERTS | PARTS_OF_HEADS).items():
         for i in range(n_layers):
             first = part.format(i=i, e=0)
             if (
@@ -187,7 +195,7 @@ def _roles(family: Family, spec: Spec, tensors: Mapping[str, object]) -> dict[st
                 and roles[f"layers.{i}.{role}"] not in tensors
             ):
                 del roles[f"layers.{i}.{role}"]
-                for e in range(spec.experts.n_experts):
+                for e in range(counts[role]):
                     roles[f"layers.{i}.{role}.{e}"] = part.format(i=i, e=e)
     optional = {role: role.rpartition(".")[2] in family.optional for role in roles}
     return {role: name for role, name in roles.items() if name in tensors or not optional[role]}

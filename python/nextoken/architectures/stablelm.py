@@ -13,7 +13,7 @@ from nextoken.checkpoints.hf_config import ConfigJson
 from nextoken.checkpoints.hf_positions import same_positions
 from nextoken.checkpoints.hf_translation import LLAMA_TENSORS, QKV_BIASES, Translation, folder, sizes
 
-ROLES = gpt2.without(qwen3.ROLES, "rope_factors") | gpt2.NORM_BIASES
+ROLES = qwen3.ROLES | gpt2.NORM_BIASES
 OPTIONAL = llama.OPTIONAL | {"ffn_norm", "ffn_norm_bias", "q_norm", "k_norm"}
 
 
@@ -23,7 +23,7 @@ def spec(config: Config) -> Spec:
     s.gated = True
     if not config.has_tensor("blk.0.ffn_norm.weight"):  # which tells, whatever the file says
         s.residual = Residual.parallel_one_norm
-    if config.has_tensor("blk.0.attn_q_norm.weight"):
+    if any(config.has_tensor(f"blk.0.attn_q_norm{part}.weight") for part in ("", ".0")):
         s.qk_norm = QKNorm.each_head
     return s
 
@@ -33,9 +33,10 @@ def hf(config: ConfigJson) -> Translation:
     t = Translation("stablelm", HF_TENSORS)
     sizes(config, t, n_ctx=4096, n_kv_heads=32, eps=1e-5, layer_norm="layer_norm_eps")
     gpt2.hf_activation(config, t, "hidden_act", "silu")
-    config.only("qk_layernorm", (False,), False)
+    if config.flag("qk_layernorm", False):
+        t.add(HF_HEADS)
     if config.flag("use_qkv_bias", False):
-        t.add_biases(QKV_BIASES)
+        t.add(QKV_BIASES)
     if config.flag("use_parallel_residual", False):
         t.tensors = {name: ours for name, ours in t.tensors.items() if "ffn_norm" not in ours}
     config.call(partial_rotary_factor="rope_pct")
@@ -43,6 +44,10 @@ def hf(config: ConfigJson) -> Translation:
     return t
 
 
+HF_HEADS = {
+    f"model.layers.{{i}}.self_attn.{x}_layernorm.norms.{{e}}.weight": f"blk.{{i}}.attn_{x}_norm.{{e}}.weight"
+    for x in "qk"
+}
 HF_TENSORS = LLAMA_TENSORS | {
     name.replace(".weight", ".bias"): gguf.replace(".weight", ".bias")
     for name, gguf in LLAMA_TENSORS.items()

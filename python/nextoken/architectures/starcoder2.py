@@ -30,7 +30,7 @@ def hf(config: ConfigJson) -> Translation:
     config.only("mlp_type", ("default",), "default")
     config.only("norm_type", ("layer_norm",), "layer_norm")
     if config.flag("use_bias", True):
-        t.add_biases(HF_BIASES)
+        t.add(HF_BIASES)
     same_positions(config, t, window=llama.hf_window(config, None))
     return t
 

@@ -100,7 +100,7 @@ class FolderCheckpoint(GGUFCheckpoint):
         for i in range(t.hparams["block_count"] if t.required else 0):
             for template in t.required:
                 if template.format(i=i) not in found:
-                    raise self.error("config.json", f"asks for biases, and {template.format(i=i)} is missing")
+                    raise self.error("config.json", f"asks for {template.format(i=i)}, and it is missing")
         if t.tied:
             found.pop("output.weight", None)
         elif "output.weight" not in found:
@@ -110,6 +110,10 @@ class FolderCheckpoint(GGUFCheckpoint):
             found["rope_freqs.weight"] = TensorInfo(
                 "rope_freqs", (n,), 0, "F32", 0, 0, values=t.rope_divisors
             )
+        for template in t.plain_norms:
+            n = t.hparams["embedding_length"]
+            ones = TensorInfo("ones", (n,), 0, "F32", 0, 0, values=(1.0,) * n)
+            found |= {template.format(i=i): ones for i in range(t.hparams["block_count"])}
         rows = found["token_embd.weight"].shape[-1] if "token_embd.weight" in found else None
         if rows not in (None, t.hparams["vocab_size"]):
             raise self.error(

@@ -14,7 +14,8 @@ NUMBER = r"(?<=\.)(?:0|[1-9][0-9]{0,5})(?=\.)"  # of a layer, and behind it of a
 
 @dataclass(frozen=True)
 class Part:
-    """One of `of` equal parts of the rows of a tensor (experts, rows, columns), or (experts, rows) of biases.
+    """One of `of` equal parts of the rows of a tensor (experts, rows, columns), or (experts, rows) of biases; not of
+    `experts`, (rows, columns).
 
     `interleaved`: each row of this part is followed by one of the others. `transposed`: (experts, columns, rows).
     """
@@ -24,15 +25,18 @@ class Part:
     of: int = 1
     interleaved: bool = False
     transposed: bool = False
+    experts: bool = True
 
     def of_tensor(self, whole: TensorInfo, path: str) -> TensorInfo:
         """The part of a tensor whose shape is as the folder has it, last axis first."""
-        *columns, rows, experts = whole.shape if len(whole.shape) > 1 else (1, 1, 1, 1)
+        shape = whole.shape if self.experts else (*whole.shape, 1)
+        *columns, rows, experts = shape if len(shape) > 1 else (1, 1, 1, 1)
         if self.transposed and len(columns) == 1:
             columns, rows = [rows], columns[0]
-        if len(whole.shape) not in (2, 3) or rows % self.of:
+        if len(shape) not in (2, 3) or (not self.experts and len(shape) == 2) or rows % self.of:
+            what = "matrices of experts were" if self.experts else f"a matrix of {self.of} parts was"
             raise ModelFormatError(
-                f"{path}: {shortened(whole.name)} is {whole.shape[::-1]}, matrices of experts were expected",
+                f"{path}: {shortened(whole.name)} is {whole.shape[::-1]}, {what} expected",
                 path=path,
                 field=whole.name,
             )

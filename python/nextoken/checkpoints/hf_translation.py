@@ -88,6 +88,7 @@ class Translation:
     quantization: Quantization = field(
         default_factory=Quantization
     )  # of all weights that are no floats by themselves
+    plain_norms: tuple[str, ...] = ()  # GGUF's names of norms that multiply by one, and are in no file
     layers: list[_native.LayerSpec] = field(default_factory=list)  # if not empty, these are the spec's
     changes: list[SpecChange] = field(default_factory=list)  # of what GGUF has no words for
 
@@ -95,10 +96,10 @@ class Translation:
         self.hparams[name] = value
         self.origins[name] = origin
 
-    def add_biases(self, biases: Mapping[str, str]) -> None:
-        """Vectors that are added, and have to be there."""
-        self.tensors = {**self.tensors, **biases}
-        self.required += tuple(biases.values())
+    def add(self, tensors: Mapping[str, str]) -> None:
+        """Tensors that the family may lack and this folder has to have: biases, norms of heads."""
+        self.tensors = {**self.tensors, **tensors}
+        self.required += tuple(name.format(i="{i}", e=0) for name in tensors.values())
 
     def pair_heads(self) -> None:
         """Rows of q and k are halves that rotate together here, and pairs in GGUF."""
@@ -198,17 +199,15 @@ def sizes(
 def biases(config: ConfigJson, t: Translation, *, mlp: bool = False, default: bool = False) -> None:
     """Biases of attention, and with `mlp` of the feed-forward, where config.json asks for them."""
     if config.flag("attention_bias", default):
-        t.add_biases(ATTENTION_BIASES)
+        t.add(ATTENTION_BIASES)
     if mlp and config.flag("mlp_bias", False):
-        t.add_biases(MLP_BIASES)
+        t.add(MLP_BIASES)
 
 
 def experts(config: ConfigJson, t: Translation, count: str, *, normalized: bool | None = None) -> None:
-    """A mixture of experts in every layer; `count` is the key that says how many there are."""
+    """A mixture of experts; `count` is the key that says how many there are."""
     t.put("expert_count", config.integer(count), count)
     t.put("expert_used_count", config.integer("num_experts_per_tok"), "num_experts_per_tok")
-    config.only("decoder_sparse_step", (1,), 1)
-    config.only("mlp_only_layers", ([], None), None)
     if normalized is None:
         normalized = config.flag("norm_topk_prob", False)
 
@@ -218,6 +217,23 @@ def experts(config: ConfigJson, t: Translation, count: str, *, normalized: bool 
         spec.experts = changed
 
     t.changes.append(normalize)
+
+
+def sparse_layers(config: ConfigJson, t: Translation) -> None:
+    """Layers that have no experts: those of `mlp_only_layers`, and all but every so many."""
+    step = config.integer("decoder_sparse_step", 1)
+    if step < 1:
+        raise config.error("decoder_sparse_step", f"is {step}, at least 1 was expected")
+    listed = config.items("mlp_only_layers") if config.has("mlp_only_layers") else []
+    if not all(type(i) is int for i in listed):
+        raise config.error("mlp_only_layers", "holds something else than integers")
+
+    def choose(spec: _native.Spec, _n_ctx: int) -> None:
+        changed = spec.experts
+        changed.dense_layers = [i for i in range(spec.n_layers) if (i + 1) % step or i in listed]
+        spec.experts = changed
+
+    t.changes.append(choose)
 
 
 def positive(config: ConfigJson, key: str, default: float | None = None) -> float:
