@@ -160,8 +160,14 @@ Pattern::Pattern(const std::string& regex) {
   alternatives_.emplace_back();
   while (!parser.done()) {
     Sequence& sequence = alternatives_.back();
-    if (parser.take("|")) {
+    if (!at_end_ && parser.take("|")) {
       alternatives_.emplace_back();
+    } else if (at_end_) {
+      parser.fail("something behind the end of the text");
+    } else if (parser.take("$")) {
+      at_end_ = alternatives_.size() == 1 && sequence.steps.size() == 1 && sequence.steps[0].least == 1 &&
+                sequence.steps[0].most == unlimited;
+      if (!at_end_) parser.fail("an end of the text that is not behind one set and +");
     } else if (sequence.not_before_text) {
       parser.fail("a look-ahead that is not at the end");
     } else if (parser.take("(?!\\S)")) {
@@ -200,7 +206,21 @@ const char* Pattern::run(const Sequence& sequence, size_t index, const char* p, 
   return nullptr;
 }
 
+const char* Pattern::tail(const char* begin, const char* end) const {
+  const char* tail = end;
+  while (tail > begin) {
+    const char* p = tail;
+    do --p; // one character back
+    while (p > begin && (static_cast<unsigned char>(*p) & 0xC0) == 0x80);
+    const char* next = p;
+    if (!alternatives_[0].steps[0].set.contains(next_code_point(next, end))) break;
+    tail = p;
+  }
+  return tail;
+}
+
 int64_t Pattern::match(const char* p, const char* end) const {
+  if (at_end_) return tail(p, end) == p ? end - p : 0;
   for (const Sequence& sequence : alternatives_)
     if (const char* matched = run(sequence, 0, p, end)) return matched - p;
   return 0;

@@ -26,9 +26,9 @@ struct CharSet {
 ///
 /// Understood: literals, \r \n \t and escaped punctuation, \s \S \p{L|N|Z|M|P|S|C}, \p{Lu|Ll|Lt|Lm|Lo}, [...] and
 /// [^...] with ranges,
-/// [...--[...]] without some ASCII characters, ? + * {m} {m,} {m,n} after one of these, | between sequences, and (?!\S)
-/// at the end of one. Alternatives are tried in order and repeats are greedy, as in every engine of the backtracking
-/// family.
+/// [...--[...]] without some ASCII characters, ? + * {m} {m,} {m,n} after one of these, | between sequences, (?!\S) at
+/// the end of one, and one set with +$ as a whole pattern. Alternatives are tried in order and repeats are greedy, as
+/// in every engine of the backtracking family.
 class Pattern {
  public:
   /// Throws std::invalid_argument, naming the place, for anything else.
@@ -37,6 +37,11 @@ class Pattern {
   /// Bytes matched at `p`, or 0; the text is valid UTF-8. Time is linear in the match, times the few steps of a
   /// sequence.
   int64_t match(const char* p, const char* end) const;
+
+  /// Whether it is a set with +$, which matches where `tail` says and nowhere else.
+  bool at_end() const { return at_end_; }
+  /// Where the run of that set begins that ends at `end`: `end` if there is none.
+  const char* tail(const char* begin, const char* end) const;
 
  private:
   struct Step {
@@ -49,6 +54,7 @@ class Pattern {
   };
   static const char* run(const Sequence& sequence, size_t step, const char* p, const char* end);
   std::vector<Sequence> alternatives_;
+  bool at_end_ = false;
 };
 
 /// Cuts [begin, end) by each pattern in turn: matches and what lies between them are the pieces, which the next pattern
@@ -57,6 +63,12 @@ template <typename Piece>
 void split(const Pattern* first, const Pattern* last, const char* begin, const char* end, Piece&& piece) {
   if (first == last) {
     if (begin < end) piece(begin, end);
+    return;
+  }
+  if (first->at_end()) { // a search from each place would take the square of the length
+    const char* const tail = first->tail(begin, end);
+    if (begin < tail) split(first + 1, last, begin, tail, piece);
+    if (tail < end) split(first + 1, last, tail, end, piece);
     return;
   }
   const char* gap = begin;

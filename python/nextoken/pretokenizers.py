@@ -39,6 +39,14 @@ def _cased(numbers: str, endings: tuple[str, ...]) -> str:
 LLAMA3 = (_cl100k(r"\p{N}{1,3}"),)
 QWEN2 = (_cl100k(r"\p{N}"),)
 BLOOM = r" ?[^\(\s|\.,!\?…。，、।۔،\)]+"
+# The letters of scripts with capitals, and signs, as DeepSeek's first models have them.
+DEEPSEEK_LETTERS = (
+    "[A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕἠ-ὅὈ-Ὅὐ-ὗὙὛὝὟ-ώ"
+    "ᾀ-ᾴᾶ-ᾼιῂ-ῄῆ-ῌῐ-ΐῖ-Ίῠ-Ῥῲ-ῴῶ-ῼℂℇℊ-ℓℕℙ-ℝℤΩℨK-ℭℯ-ℴℹℼ-ℿⅅ-ⅉⅎↃↄⰀ-ⱻⱾ-ⳤⳫ-ⳮⳲⳳꙀ-ꙭꚀ-ꚛꜢ-ꝯꝱ-ꞇꞋ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-Ｚａ-ｚ𐐀-𐑏"
+    "𐒰-𐓓𐓘-𐓻𐲀-𐲲𐳀-𐳲𑢠-𑣟𞤀-𞥃]"
+)
+# From U+3001 on: to llama.cpp U+3000 is white space before it is a sign.
+DEEPSEEK_SIGNS = "[!-/:-~！-／：-～‘-‟\u3001-。]"
 DEEPSEEK3 = (
     r"\p{N}{1,3}",
     "[一-龥\u3040-ゟ゠-ヿ]+",
@@ -59,6 +67,14 @@ PRE_TOKENIZERS: dict[str, tuple[str, ...]] = {
     "tekken": (_cased(r"\p{N}", ()),),
     "falcon": (r"[\p{P}\$\+<=>^~|`]+", GPT2, "[0-9][0-9][0-9]"),
     **dict.fromkeys(("deepseek-v3", "hunyuan-dense"), DEEPSEEK3),
+    "deepseek-llm": (
+        r"[\r\n]",
+        rf"\s?{DEEPSEEK_LETTERS}+",
+        rf"\s?{DEEPSEEK_SIGNS}+",
+        r"\s+$",
+        "[一-龥ࠀ-一가-퟿]+",
+        r"\p{N}+",
+    ),
     "deepseek-coder": (r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", "[一-龥ࠀ-一가-퟿]+", r"\p{N}"),
     **dict.fromkeys(("bloom", "poro-chat", "gpt3-finnish"), (BLOOM,)),
     "viking": (BLOOM, r"\p{N}"),

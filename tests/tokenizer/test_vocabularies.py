@@ -67,6 +67,25 @@ def test_the_pairs_of_llama_cpp_s_own_tests(name: str) -> None:
         assert tokenizer.encode(text, add_special_tokens=False) == [int(i) for i in row.split()], text
 
 
+def cut_by(pattern: str) -> _native.ByteLevelTokenizer:
+    """7, a space, and both in one where the pattern does not cut between them."""
+    tokens = [b"7", "Ġ".encode(), "7Ġ".encode()]
+    return _native.ByteLevelTokenizer(tokens, np.ones(3, np.uint8), [], ["7 Ġ".encode()], [pattern])
+
+
+def test_white_space_at_the_end_of_a_text_is_cut_off_and_no_other() -> None:
+    assert cut_by(r"\s+$").encode(b"7 7  ", False) == [2, 0, 1, 1]
+    assert cut_by(r"\s+").encode(b"7 7", False) == [0, 1, 0]
+    for text in (b" " * 300_000 + b"7", b"7 " * 150_000 + b"7"):  # in linear time
+        assert cut_by(r"\s+$").decode(cut_by(r"\s+$").encode(text, False), False) == text
+
+
+@pytest.mark.parametrize("pattern", [r"\s$", r"a\s+$", r"\s+$|a", r"\s+$a", r"a|\s+$", "$", r"\s*$"])
+def test_an_end_of_the_text_elsewhere_is_refused(pattern: str) -> None:
+    with pytest.raises(ValueError, match="pre-tokenizer pattern"):
+        cut_by(pattern)
+
+
 @pytest.mark.parametrize("name", sorted(PRE_TOKENIZERS))
 def test_every_pattern_is_understood_and_loses_nothing(name: str) -> None:
     letters = (

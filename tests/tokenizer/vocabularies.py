@@ -23,8 +23,8 @@ from tests.tokenizer.make_strings import strings
 
 REFERENCE = Path(__file__).with_name("vocabularies.json")
 NAMES = (
-    "command-r", "deepseek-coder", "falcon", "gpt-2", "llama-bpe", "llama-spm", "mpt", "phi-3", "qwen2", "qwen35",
-    "refact", "starcoder",
+    "command-r", "deepseek-coder", "deepseek-llm", "falcon", "gpt-2", "llama-bpe", "llama-spm", "mpt", "phi-3", "qwen2",
+    "qwen35", "refact", "starcoder",
 )  # fmt: skip
 GROUP = 100
 # One name for each pattern: the vocabulary of Llama 3 under another pre-tokenizer, to see where it cuts.
