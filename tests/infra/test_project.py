@@ -17,7 +17,7 @@ from nextoken import errors
 ROOT = Path(__file__).parent.parent.parent
 TARGETS = {
     *("help", "build", "demo", "bench", "bench-peers", "bench-check", "docs", "clean"),
-    *("test", "test-models", "compare-transformers", "bits", "lint", "format", "stubs"),
+    *("test", "test-models", "compare-transformers", "compare-random", "bits", "lint", "format", "stubs"),
     *("asan", "tsan", "native"),
     *("cuda", "cuda-all", "cuda-host", "test-cuda", "bench-cuda"),
     *("wheels", "release-check", "hashes"),
