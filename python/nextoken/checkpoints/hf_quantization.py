@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from nextoken.checkpoints.hf_config import ConfigJson
-from nextoken.checkpoints.json_file import read_json
 from nextoken.checkpoints.tensors import FLOATS
 
 BESIDE = "hf_quant_config.json"  # modelopt's, where config.json says nothing
@@ -57,6 +56,8 @@ def quantization(config: ConfigJson) -> Quantization:
         said = config.part("quantization_config")
         method = said.only("quant_method", METHODS, None)
     elif os.path.exists(beside):
+        from nextoken.checkpoints.json_file import read_json  # here: GGUF files need no json
+
         values = read_json(beside, MOST_BYTES)
         said = ConfigJson(values, beside, allow_unused=config.allow_unused).part("quantization")
         method = "modelopt"
