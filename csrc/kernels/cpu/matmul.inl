@@ -5,11 +5,12 @@
 // arrays of them live there only if every loop over a tile is unrolled.
 #include "unroll.h"
 
-// One or two tokens leave memory to the hardware's prefetching and are slower with ours; a few are bound by arithmetic,
-// and weights come meanwhile if a line is asked for with every group, not many at once.
+// A few tokens are bound by arithmetic, and weights come meanwhile if a line is asked for with every group, not many at
+// once. One token leaves memory to the hardware's prefetching where that is faster: on Zen 4, not on Zen 3.
 template <int T, int R>
-constexpr bool PREFETCHES = T > 2 && R == 1;
-constexpr int64_t PREFETCH_AHEAD = 6144; // bytes of one stream; past its end is harmless
+constexpr bool PREFETCHES = (T > 2 && R == 1) || (T == 1 && ONE_TOKEN_AHEAD > 0);
+template <int T>
+constexpr int64_t PREFETCH_AHEAD = T == 1 ? ONE_TOKEN_AHEAD : 6144; // bytes of one stream; past its end is harmless
 
 static inline float f16_of_row(const uint8_t* halves, int64_t lane) {
   float rows[16];

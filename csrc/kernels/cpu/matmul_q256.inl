@@ -35,7 +35,7 @@ struct TilesQ256 {
         constexpr int I = STEP % SIDE_BY_SIDE, G = STEP / SIDE_BY_SIDE, SUB = F::sub_block(SET, FIRST + I);
         if constexpr (PREFETCHES<T, R>) {
           constexpr int64_t DONE = (SET * F::TOGETHER + FIRST) * F::SUB_GROUPS + STEP; // of 64
-          prefetch(block.w[0] + PREFETCH_AHEAD + DONE * F::BLOCK_BYTES / 64);
+          prefetch(block.w[0] + PREFETCH_AHEAD<T> + DONE * F::BLOCK_BYTES / 64);
         }
         UNROLL for (int r = 0; r < R; ++r) {
           const Codes codes = F::template codes<SUB, G>(block.w[r], block.lane[r]);

@@ -18,7 +18,7 @@ struct TilesQ32 {
     static FORCE_INLINE void add(Sums& sums, const uint8_t* const (&q)[R], const int8_t* x, int64_t stride) {
       constexpr int G = F::group(STEP);
       if constexpr (PREFETCHES<T, R> && STEP * layout::LINE <= F::CODE_BYTES)
-        prefetch(q[0] + PREFETCH_AHEAD + STEP * layout::LINE);
+        prefetch(q[0] + PREFETCH_AHEAD<T> + STEP * layout::LINE);
       UNROLL for (int r = 0; r < R; ++r) {
         const Codes codes = F::template codes<G>(q[r]);
         UNROLL for (int t = 0; t < T; ++t) sums[G * PARTS / 8][t][r].template add<STEP, T * R == 1>(
