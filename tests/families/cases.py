@@ -13,7 +13,7 @@ import numpy as np
 from tests.families import decoders
 from tests.families.decoders import FFN, HEAD_DIM, HEADS, Asked, D
 from tests.families.parts import Decoder, Format, gguf
-from tests.families.tiny import N_CTX, N_LAYERS, VOCAB, Weights
+from tests.families.tiny import LLAMA3, N_CTX, N_LAYERS, VOCAB, Weights
 from tests.gguf_files import encode
 from tests.gguf_pieces import Tensor, write_gguf
 from tests.hf_folders import write_weights
@@ -103,14 +103,6 @@ OPT = {name: value for name, value in COMMON.items() if name != "intermediate_si
     "model_type": "opt",
     "ffn_dim": FFN,
     "word_embed_proj_dim": D,
-}
-LLAMA3 = {
-    "rope_type": "llama3",
-    "rope_theta": 10000.0,
-    "factor": 8.0,
-    "low_freq_factor": 1.0,
-    "high_freq_factor": 4.0,
-    "original_max_position_embeddings": 64,
 }
 CASES: dict[str, Case] = {
     "gpt2": Case("gpt2", decoders.gpt2, {"model_type": "gpt2", **GPT}, format=FUSED),
