@@ -26,7 +26,8 @@ static inline int64_t value_dim(const AttentionArgs& args) { return args.latent_
 
 // Scratch of one segment and, for attention(), of the rows' results so far.
 struct Workspace {
-  float* q;        // scaled queries, a tile [head_dim][rows of the tile] after the other; for q8 int16 [rows][width]
+  float*
+      q; // scaled queries, a tile [head_dim][rows of the tile] after the other; for q8 int16, [head_dim / 2][rows][2]
   float* scores;   // [rows][ATTENTION_SEGMENT], then the weights exp(score - max)
   float* expanded; // one block of keys or values as floats
   float* out;      // [rows][padded head_dim]

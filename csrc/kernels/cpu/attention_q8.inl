@@ -10,31 +10,29 @@ constexpr float MOST_QUERY = 16383.0f, MOST_WEIGHT = 32767.0f;
 static_assert(16383LL * 127 * MOST_Q8_HEAD_DIM < 1LL << 31, "scores fit");
 static_assert(32767LL * 127 * ATTENTION_SEGMENT < 1LL << 31, "weighted values fit");
 
-/// sums[r][u * 16 ..] += steps of pairs: a[r] holds pairs one behind the other, rows a_stride apart; b holds U vectors
+/// sums[r][u * 16 ..] += steps of pairs: a holds R rows A_NEXT apart, a step A_STEP from the last; b holds U vectors
 /// b_next apart, a step b_step from the last; ahead_step likewise.
-template <int R, int U>
-static inline void pair_tile(const int16_t* a, int64_t a_stride, const int8_t* b, int64_t b_next, int64_t b_step,
-                             int64_t steps, I32x16 (&sums)[R][U], const int8_t* ahead, int64_t ahead_step) {
+template <int R, int U, int64_t A_NEXT, int64_t A_STEP>
+static inline void pair_tile(const int16_t* a, const int8_t* b, int64_t b_next, int64_t b_step, int64_t steps,
+                             I32x16 (&sums)[R][U], const int8_t* ahead, int64_t ahead_step) {
   for (int64_t i = 0; i < steps; ++i) {
     prefetch_step<2 * U, int8_t>(ahead, i * ahead_step);
-    ShortPairs right[U];
 #pragma GCC unroll 8
-    for (int u = 0; u < U; ++u) right[u] = load_short_pairs(b + u * b_next + i * b_step);
+    for (int u = 0; u < U; ++u) {
+      const ShortPairs right = load_short_pairs(b + u * b_next + i * b_step);
 #pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
-      const ShortPairs left = all_short_pairs(a + r * a_stride + 2 * i);
-#pragma GCC unroll 8
-      for (int u = 0; u < U; ++u) sums[r][u] = dot_pairs(sums[r][u], left, right[u]);
+      for (int r = 0; r < R; ++r)
+        sums[r][u] = dot_pairs(sums[r][u], all_short_pairs(a + r * A_NEXT + i * A_STEP), right);
     }
   }
 }
 
 template <int R, int U>
-static inline void score_tile_q8(const int16_t* q, int64_t q_stride, const float* q_scale, const int8_t* keys,
-                                 const float* k_scale, int64_t head_dim, float* scores, const int8_t* ahead) {
+static inline void score_tile_q8(const int16_t* q, const float* q_scale, const int8_t* keys, const float* k_scale,
+                                 int64_t head_dim, float* scores, const int8_t* ahead) {
   I32x16 sums[R][U] = {};
   const int64_t group_bytes = even(head_dim) * 16;
-  pair_tile<R, U>(q, q_stride, keys, group_bytes, 32, even(head_dim) / 2, sums, ahead, U * 32);
+  pair_tile<R, U, 2, 2 * R>(q, keys, group_bytes, 32, even(head_dim) / 2, sums, ahead, U * 32);
 #pragma GCC unroll 8
   for (int u = 0; u < U; ++u) {
     const F32x16 scale = load16(k_scale + u * 16);
@@ -44,12 +42,12 @@ static inline void score_tile_q8(const int16_t* q, int64_t q_stride, const float
   }
 }
 
-/// Key groups [begin, end) of a block for `rows` <= R rows.
+/// Key groups [begin, end) of a block for `rows` <= R rows; q [head_dim / 2][rows][2].
 template <int R>
-static void score_groups_q8(int64_t rows, const int16_t* q, int64_t q_stride, const float* q_scale, const int8_t* keys,
-                            int64_t head_dim, int64_t begin, int64_t end, float* scores, const int8_t* ahead) {
+static void score_groups_q8(int64_t rows, const int16_t* q, const float* q_scale, const int8_t* keys, int64_t head_dim,
+                            int64_t begin, int64_t end, float* scores, const int8_t* ahead) {
   if (rows < R) {
-    if constexpr (R > 1) score_groups_q8<R - 1>(rows, q, q_stride, q_scale, keys, head_dim, begin, end, scores, ahead);
+    if constexpr (R > 1) score_groups_q8<R - 1>(rows, q, q_scale, keys, head_dim, begin, end, scores, ahead);
     return;
   }
   constexpr int U = tile_width<R>();
@@ -57,10 +55,10 @@ static void score_groups_q8(int64_t rows, const int16_t* q, int64_t q_stride, co
   const float* const k_scale = q8_key_scales(keys, head_dim);
   int64_t g = begin;
   for (; g + U <= end; g += U)
-    score_tile_q8<R, U>(q, q_stride, q_scale, keys + g * group_bytes, k_scale + g * 16, head_dim, scores + g * 16,
+    score_tile_q8<R, U>(q, q_scale, keys + g * group_bytes, k_scale + g * 16, head_dim, scores + g * 16,
                         ahead + g * group_bytes);
   for (; g < end; ++g)
-    score_tile_q8<R, 1>(q, q_stride, q_scale, keys + g * group_bytes, k_scale + g * 16, head_dim, scores + g * 16,
+    score_tile_q8<R, 1>(q, q_scale, keys + g * group_bytes, k_scale + g * 16, head_dim, scores + g * 16,
                         ahead + g * group_bytes);
 }
 
@@ -72,7 +70,7 @@ static inline void value_tile_q8(const int16_t* weights, const int8_t* values, i
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 8
     for (int u = 0; u < U; ++u) sums[r][u] = load16_i32(out + r * out_stride + u * 16);
-  pair_tile<R, U>(weights, 2 * ATTENTION_SEGMENT, values, 32, 2 * width, steps, sums, ahead, 2 * width);
+  pair_tile<R, U, 2 * ATTENTION_SEGMENT, 2>(weights, values, 32, 2 * width, steps, sums, ahead, 2 * width);
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 8
@@ -99,12 +97,19 @@ static void add_values_q8(int64_t rows, const int16_t* weights, const int8_t* va
 }
 
 static void pack_queries_q8(const AttentionArgs& args, int16_t* packed, float* scale, float* row) {
-  const int64_t stride = padded16(args.head_dim);
-  for (int64_t r = 0; r < args.n_tokens * args.group; ++r) {
-    const float* const q = args.q + r / args.group * args.q_stride + r % args.group * args.head_dim;
-    for (int64_t d = 0; d < args.head_dim; ++d) row[d] = q[d] * args.scale;
-    scale[r] = quantize_to(row, args.head_dim, MOST_QUERY,
-                           [&](int64_t first, F32x16 whole) { store16_i16(packed + r * stride + first, whole); });
+  const int64_t rows = args.n_tokens * args.group, width = padded16(args.head_dim);
+  for (int64_t tile = 0; tile < tile_count(rows); ++tile) {
+    const int64_t begin = tile_begin(tile, rows), end = tile_begin(tile + 1, rows);
+    for (int64_t r = begin; r < end; ++r) {
+      const float* const q = args.q + r / args.group * args.q_stride + r % args.group * args.head_dim;
+      for (int64_t d = 0; d < args.head_dim; ++d) row[d] = q[d] * args.scale;
+      int16_t* const to = packed + begin * width + 2 * (r - begin);
+      scale[r] = quantize_to(row, args.head_dim, MOST_QUERY, [&](int64_t first, F32x16 whole) {
+        int16_t codes[16];
+        store16_i16(codes, whole);
+        for (int64_t d = 0; d < 16; d += 2) memcpy(to + (first + d) * (end - begin), codes + d, 4);
+      });
+    }
   }
 }
 
@@ -163,9 +168,8 @@ static void segment_q8(const AttentionArgs& args, int64_t segment, float* max, f
       const int64_t begin = tile_begin(tile, rows), n = tile_begin(tile + 1, rows) - begin;
       const Span s = of_tile(tile, b);
       if (s.empty()) continue;
-      score_groups_q8<TILE_ROWS>(n, q + begin * width, width, w.q_scale + begin, (const int8_t*)blocks.order[i],
-                                 args.head_dim, s.begin / 16, (s.end + 15) / 16,
-                                 w.scores + begin * ATTENTION_SEGMENT + b * KV_BLOCK,
+      score_groups_q8<TILE_ROWS>(n, q + begin * width, w.q_scale + begin, (const int8_t*)blocks.order[i], args.head_dim,
+                                 s.begin / 16, (s.end + 15) / 16, w.scores + begin * ATTENTION_SEGMENT + b * KV_BLOCK,
                                  (const int8_t*)blocks.order[i + BLOCKS_AHEAD]);
     }
   }

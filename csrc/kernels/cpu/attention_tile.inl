@@ -31,14 +31,11 @@ static FORCE_INLINE void score_tile(const float* q, const T* k, int64_t head_dim
     for (int u = 0; u < U; ++u) sum[r][u] = zero16();
   for (int64_t d = 0; d < head_dim; ++d) {
     prefetch_step<U, T>(ahead, d * U * 16);
-    F32x16 key[U];
 #pragma GCC unroll 8
-    for (int u = 0; u < U; ++u) key[u] = load_elements(k + (u * head_dim + d) * 16);
+    for (int u = 0; u < U; ++u) {
+      const F32x16 key = load_elements(k + (u * head_dim + d) * 16);
 #pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
-      const F32x16 query = all16(q[d * R + r]);
-#pragma GCC unroll 8
-      for (int u = 0; u < U; ++u) sum[r][u] = fma16(query, key[u], sum[r][u]);
+      for (int r = 0; r < R; ++r) sum[r][u] = fma16(broadcast16(q + d * R + r), key, sum[r][u]);
     }
   }
 #pragma GCC unroll 8
@@ -73,14 +70,11 @@ static FORCE_INLINE void value_tile(const float* p, const T* v, int64_t v_stride
     for (int u = 0; u < U; ++u) sum[r][u] = load16(out + r * out_stride + u * 16);
   for (int64_t t = 0; t < n; ++t) {
     prefetch_step<U, T>(ahead, t * v_stride);
-    F32x16 value[U];
 #pragma GCC unroll 8
-    for (int u = 0; u < U; ++u) value[u] = load_elements(v + t * v_stride + u * 16);
+    for (int u = 0; u < U; ++u) {
+      const F32x16 value = load_elements(v + t * v_stride + u * 16);
 #pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
-      const F32x16 weight = all16(p[r * ATTENTION_SEGMENT + t]);
-#pragma GCC unroll 8
-      for (int u = 0; u < U; ++u) sum[r][u] = fma16(weight, value[u], sum[r][u]);
+      for (int r = 0; r < R; ++r) sum[r][u] = fma16(broadcast16(p + r * ATTENTION_SEGMENT + t), value, sum[r][u]);
     }
   }
 #pragma GCC unroll 8

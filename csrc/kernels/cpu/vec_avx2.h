@@ -11,6 +11,12 @@ struct F32x16 {
 
 static inline F32x16 zero16() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
 static inline F32x16 all16(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
+// By asm: gcc would keep a number for all vectors of an attention tile, and spill a sum of three rows by two vectors.
+static inline F32x16 broadcast16(const float* p) {
+  __m256 v;
+  asm volatile("vbroadcastss %1, %0" : "=x"(v) : "m"(*p));
+  return {v, v};
+}
 static inline F32x16 load16(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
 static inline void store16(float* p, F32x16 a) {
   _mm256_storeu_ps(p, a.lo);
@@ -108,14 +114,17 @@ static inline ShortPairs load_short_pairs(const int8_t* p) {
   return {_mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i*)p)),
           _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i*)(p + 16)))};
 }
+// By asm, as broadcast16: gcc would multiply all rows before it adds, and spill the sums.
 static inline ShortPairs all_short_pairs(const int16_t* p) {
-  int32_t pair;
-  memcpy(&pair, p, 4);
-  return {_mm256_set1_epi32(pair), _mm256_set1_epi32(pair)};
+  __m256i v;
+  asm volatile("vpbroadcastd %1, %0" : "=x"(v) : "m"(*(const int32_t*)p));
+  return {v, v};
 }
 static inline I32x16 dot_pairs(I32x16 sum, ShortPairs a, ShortPairs b) {
-  return {_mm256_add_epi32(sum.lo, _mm256_madd_epi16(a.lo, b.lo)),
-          _mm256_add_epi32(sum.hi, _mm256_madd_epi16(a.hi, b.hi))};
+  const __m256i lo = _mm256_madd_epi16(a.lo, b.lo), hi = _mm256_madd_epi16(a.hi, b.hi);
+  asm("vpaddd %1, %0, %0" : "+x"(sum.lo) : "x"(lo));
+  asm("vpaddd %1, %0, %0" : "+x"(sum.hi) : "x"(hi));
+  return sum;
 }
 
 // --- matmul: lanes are output rows -------------------------------------------------------------------------

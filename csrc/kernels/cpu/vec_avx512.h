@@ -18,6 +18,7 @@ struct F32x16 {
 
 static inline F32x16 zero16() { return {_mm512_setzero_ps()}; }
 static inline F32x16 all16(float x) { return {_mm512_set1_ps(x)}; }
+static inline F32x16 broadcast16(const float* p) { return all16(*p); }
 static inline F32x16 load16(const float* p) { return {_mm512_loadu_ps(p)}; }
 static inline void store16(float* p, F32x16 a) { _mm512_storeu_ps(p, a.v); }
 static inline F32x16 load16_f16(const uint16_t* p) { return {_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)p))}; }

@@ -24,6 +24,7 @@ static inline F32x16 all16(float x) {
   return {v, v, v, v};
 }
 static inline F32x16 zero16() { return all16(0.0f); }
+static inline F32x16 broadcast16(const float* p) { return all16(*p); }
 static inline F32x16 load16(const float* p) {
   return {vld1q_f32(p), vld1q_f32(p + 4), vld1q_f32(p + 8), vld1q_f32(p + 12)};
 }

@@ -30,6 +30,7 @@ static inline F32x16 all16(float x) {
   return r;
 }
 
+static inline F32x16 broadcast16(const float* p) { return all16(*p); }
 static inline F32x16 load16(const float* p) {
   F32x16 r;
   EACH r.v[i] = p[i];
