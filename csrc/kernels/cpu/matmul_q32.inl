@@ -92,14 +92,15 @@ struct TilesQ32 {
   };
 
   static void matmul(const MatmulArgs& a) {
-    if constexpr (PANELS_IN_TURN > 1) {
+    constexpr bool EXPANDED = PANELS_IN_TURN > 1; // then no tile is of many tokens
+    if constexpr (EXPANDED) {
       if (a.token_end - a.token_begin > FEW_TOKENS) {
         for (int64_t p = a.panel_begin; p < a.panel_end; p += PANELS_IN_TURN)
           ExpandedQ32<F>::run(a, p, p + PANELS_IN_TURN < a.panel_end ? p + PANELS_IN_TURN : a.panel_end);
         return;
       }
     }
-    run_tiles<Tile, ONE_COLUMNS, FEW_TOKENS, 1, MANY_TOKENS, MANY_COLUMNS>(a);
+    run_tiles<Tile, ONE_COLUMNS, FEW_TOKENS, 1, EXPANDED ? FEW_TOKENS : MANY_TOKENS, EXPANDED ? 1 : MANY_COLUMNS>(a);
   }
 
   static void unpack_row(const uint8_t* panel, int64_t lane, int64_t k, float* out) {
