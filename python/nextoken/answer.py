@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from nextoken.completion import Candidate, Token
-from nextoken.text import StopStrings, bytes_of_characters
+from nextoken.text import StopStrings, StreamDecoder, bytes_of_characters
 
 if TYPE_CHECKING:
     from nextoken import _native
@@ -43,21 +43,18 @@ class Answer:
 
     def push(self, pick: _native.Pick, ms: float) -> list[Token]:
         """Take the next pick; returns the tokens that became sure. Sets `stop` when a stop string was completed."""
-        before, piece, after = b"", "", b""
-        if self._decoder is not None:
-            before = self._decoder.pending
-            piece = self._decoder.push(pick.id)
-            after = self._decoder.pending
-        token = self._vocabulary.token(pick, self._params, piece, self._n_pushed, ms)
+        decoder = self._decoder
+        before = b"" if decoder is None else decoder.pending
+        token = self._vocabulary.token(pick, self._params, decoder, self._n_pushed, ms)
+        after = b"" if decoder is None else decoder.pending
         self._held.append(Held(token, before, after))
         self._n_pushed += 1
         if self._stops is None:
-            self._n_sure += len(piece)
-        else:
-            sure, self.stop = self._stops.push(piece)
-            self._n_sure += len(sure)
-            if self.stop is not None:
-                return self._cut()
+            return [] if after else self._give(len(self._held))
+        sure, self.stop = self._stops.push(token.text)
+        self._n_sure += len(sure)
+        if self.stop is not None:
+            return self._cut()
         return [] if after else self._release()
 
     def finish(self) -> list[Token]:
@@ -121,13 +118,16 @@ class Vocabulary:
     def __init__(self, tokenizer: Tokenizer | None) -> None:
         self._tokenizer = tokenizer
 
-    def token(self, pick: _native.Pick, params: SamplingParams, text: str, index: int, ms: float) -> Token:
-        """The Token of a pick whose share of the running text is `text`."""
+    def token(
+        self, pick: _native.Pick, params: SamplingParams, decoder: StreamDecoder | None, index: int, ms: float
+    ) -> Token:
+        """The Token of a pick that goes on the text of `decoder`."""
         wanted = params.logprobs is not None
+        raw = self.bytes_of(pick.id)
         return Token(
             id=pick.id,
-            text=text,
-            bytes=self.bytes_of(pick.id),
+            text="" if decoder is None else decoder.decode(raw),
+            bytes=raw,
             logprob=pick.logprob if wanted else None,
             top=tuple(self.candidate(i, logprob) for i, _, logprob in pick.top) if wanted else None,
             index=index,

@@ -9,14 +9,14 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from nextoken import _native
 from nextoken.errors import Cancelled, ClosedError
-from nextoken.inputs import Ids
+from nextoken.inputs import TokenIds
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Progress: TypeAlias = Callable[[int, int], None]
 LogitsWanted: TypeAlias = Literal["none", "last", "all"]
 Rows: TypeAlias = "npt.NDArray[np.float32] | None"
+Result = TypeVar("Result")
 
 N_WORKERS = 8
 EXIT_SECONDS = 5  # for passes to notice; they look every 20 ms
@@ -55,7 +56,7 @@ class Engine:
         self.n_ctx = n_ctx
         self.vocab_size: int = model.spec.vocab_size
         self._pid = os.getpid()
-        self._closing = threading.Event()
+        self.closed = False
         self._exiting = False
         self._in_callback: set[int] = set()  # threads inside a function of the caller's
         self._caches: weakref.WeakSet[_native.Cache] = weakref.WeakSet()
@@ -78,10 +79,6 @@ class Engine:
             self._fall_silent_at_exit()
             raise ClosedError("the model was closed")
 
-    @property
-    def closed(self) -> bool:
-        return self._closing.is_set()
-
     def close(self) -> None:
         """Stop the pass in flight and free the model and every cache. Twice does nothing."""
         if os.getpid() != self._pid:
@@ -90,7 +87,7 @@ class Engine:
             raise RuntimeError(
                 "a logits processor or progress callback must not close the model that called it"
             )
-        self._closing.set()
+        self.closed = True
         self.model.close()
         for cache in list(self._caches):
             cache.close()
@@ -142,7 +139,7 @@ class Engine:
     def append(
         self,
         caches: Sequence[_native.Cache],
-        ids: Sequence[Ids],
+        ids: Sequence[TokenIds],
         logits: LogitsWanted,
         cancel: Any = None,
         progress: Progress | None = None,
@@ -153,22 +150,12 @@ class Engine:
 
         RuntimeError if `versions` is given and a cache has another one by now (-1 stands for any).
         """
-        with self._pass():
-            return _native.append(
-                self.model,
-                list(caches),
-                list(ids),
-                logits,
-                versions=versions,
-                cancel=None if cancel is None else CancelFlag(cancel),  # close() is noticed without
-                progress=self.guarded(progress),
-                profile=profile,
-            )
+        return self._pass(_native.append, caches, ids, logits, cancel, progress, versions, profile)
 
     def predict(
         self,
         caches: Sequence[_native.Cache],
-        ids: Sequence[Ids],
+        ids: Sequence[TokenIds],
         samplers: Sequence[_native.Sampler],
         cancel: Any = None,
         progress: Progress | None = None,
@@ -176,25 +163,33 @@ class Engine:
         profile: _native.Profile | None = None,
     ) -> list[_native.Pick]:
         """One pass that also chooses: append, last row, choose. The logits stay native."""
-        with self._pass():
-            return _native.predict(
+        return self._pass(_native.predict, caches, ids, list(samplers), cancel, progress, versions, profile)
+
+    def _pass(
+        self,
+        run: Callable[..., list[Result]],
+        caches: Sequence[_native.Cache],
+        ids: Sequence[TokenIds],
+        wanted: LogitsWanted | list[_native.Sampler],
+        cancel: Any,
+        progress: Progress | None,
+        versions: Sequence[int],
+        profile: _native.Profile | None,
+    ) -> list[Result]:
+        self.check()
+        me = threading.get_ident()
+        try:
+            self._inside.add(me)
+            return run(
                 self.model,
                 list(caches),
                 list(ids),
-                list(samplers),
+                wanted,
                 versions=versions,
                 cancel=None if cancel is None else CancelFlag(cancel),  # close() is noticed without
                 progress=self.guarded(progress),
                 profile=profile,
             )
-
-    @contextmanager
-    def _pass(self) -> Iterator[None]:
-        self.check()
-        me = threading.get_ident()
-        try:
-            self._inside.add(me)
-            yield
         except (Cancelled, ClosedError):
             if self.closed:
                 self._inside.discard(me)

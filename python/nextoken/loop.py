@@ -10,13 +10,14 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nextoken import _native
 from nextoken.completion import Token
 from nextoken.engine import CancelFlag, Engine, Progress
 from nextoken.errors import Cancelled, NumericalError
-from nextoken.inputs import Ids
+from nextoken.inputs import TokenIds
 from nextoken.processor import call_processor
 from nextoken.sequence import Sequence
 
@@ -70,7 +71,7 @@ class Batch:
             start = time.perf_counter()
             picks = self._predict([s for s in self._active if not s.ended])
             seconds = time.perf_counter() - start
-            tokens = [token for s, pick in picks.items() for token in s.take(pick, seconds)]
+            tokens = [token for s, pick in picks for token in s.take(pick, seconds)]
             self._retire()
             self._report(0)
             return tokens
@@ -124,7 +125,7 @@ class Batch:
                 for s in request.sequences:
                     s.fail(error)
 
-    def _predict(self, active: list[Sequence]) -> dict[Sequence, _native.Pick]:
+    def _predict(self, active: list[Sequence]) -> list[tuple[Sequence, _native.Pick]]:
         """One pass over the pending ids of all, and a choice for each but those whose numbers went wrong."""
         for s in active:
             if not s.params.use_cache:  # the whole prefix again
@@ -132,27 +133,28 @@ class Batch:
         plain = [s for s in active if s.params.logits_processor is None]
         picks = self._each(plain, self._predict_plain)
         custom = [s for s in active if s.params.logits_processor is not None]
-        rows = self._each(custom, self._last_rows)
-        for s in rows:
-            picks |= self._each([s], lambda alone: [self._choose(s, rows[s]) for s in alone])
+        for s, row in self._each(custom, self._last_rows):
+            picks += self._each([s], partial(self._choose, row))
         return picks
 
-    def _each(self, group: list[Sequence], run: Callable[[list[Sequence]], list[T]]) -> dict[Sequence, T]:
+    def _each(
+        self, group: list[Sequence], run: Callable[[list[Sequence]], list[T]]
+    ) -> list[tuple[Sequence, T]]:
         """What one pass gives for each of `group`.
 
         If numbers go wrong, no sequence has advanced; alone, each has the same bits as in company. So each is run
         alone, to fail alone.
         """
         if not group:
-            return {}
+            return []
         try:
             results = run(group)
         except NumericalError as error:
             if len(group) > 1:
-                return {s: found for one in group for s, found in self._each([one], run).items()}
+                return [found for one in group for found in self._each([one], run)]
             group[0].fail(error)
-            return {}
-        return dict(zip(group, results, strict=True))
+            return []
+        return list(zip(group, results, strict=True))
 
     def _predict_plain(self, group: list[Sequence]) -> list[_native.Pick]:
         caches, pending, versions = _inputs(group)
@@ -171,9 +173,10 @@ class Batch:
         _advanced(group)
         return rows
 
-    def _choose(self, s: Sequence, row: Any) -> _native.Pick:
+    def _choose(self, row: Any, group: list[Sequence]) -> list[_native.Pick]:
+        (s,) = group
         changed = call_processor(self._engine, s.params.logits_processor, s.ids.tolist(), row)
-        return s.sampler.choose(changed, len(s.ids), raw=row)
+        return [s.sampler.choose(changed, len(s.ids), raw=row)]
 
     def _retire(self) -> None:
         for s in self._active:
@@ -213,7 +216,7 @@ def _advanced(group: list[Sequence]) -> None:
         s.version += s.version >= 0
 
 
-def _inputs(group: list[Sequence]) -> tuple[list[_native.Cache], list[Ids], list[int]]:
+def _inputs(group: list[Sequence]) -> tuple[list[_native.Cache], list[TokenIds], list[int]]:
     """What a pass over `group` reads: caches, new ids, and the versions that the caches must have."""
     caches = [s.cache for s in group if s.cache is not None]
     return caches, [s.pending for s in group], [s.version for s in group]

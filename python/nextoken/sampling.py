@@ -106,8 +106,9 @@ class SamplingParams:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            value = field.default if value is None else CHECKS[field.name](field.name, value)
-            object.__setattr__(self, field.name, value)
+            if value is not field.default:
+                value = field.default if value is None else CHECKS[field.name](field.name, value)
+                object.__setattr__(self, field.name, value)
 
     @classmethod
     def build(cls, params: SamplingParams | None = None, /, **keywords: Any) -> SamplingParams:

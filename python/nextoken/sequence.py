@@ -11,7 +11,7 @@ from nextoken import _native
 from nextoken.answer import Answer
 from nextoken.completion import Completion, FinishReason, Timings, Token, Usage, op_timings
 from nextoken.errors import NumericalError
-from nextoken.inputs import Ids
+from nextoken.inputs import Ids, TokenIds
 
 if TYPE_CHECKING:
     from nextoken.request import Request
@@ -30,7 +30,7 @@ class Sequence:
         self.answer = Answer(request.tokenizer, self.params)
         self.cache: _native.Cache | None = None
         self.version = -1  # that the cache of a session must have, since others can change it
-        self.pending: Ids = request.ids  # what the next pass has to read
+        self.pending: TokenIds = request.ids  # what the next pass has to read
         self.predicted: list[int] = []
         self.finish_reason: FinishReason | None = None
         self.stop_reason: int | str | None = None
@@ -57,7 +57,7 @@ class Sequence:
             return tokens + self.finish("stop", self.answer.stop)
         if len(self.predicted) >= self.budget:
             return tokens + self.finish("length")
-        self.pending = np.array([pick.id], np.int32)
+        self.pending = [pick.id]
         self.sampler.observe(self.pending)
         return tokens
 

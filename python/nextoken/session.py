@@ -30,6 +30,8 @@ class Predicted(NamedTuple):
     version: int  # of the cache after it
     answer_start: int
     decoder: StreamDecoder | None
+    params: SamplingParams
+    sampler: _native.Sampler  # that has seen `id` too
 
 
 class Session:
@@ -95,32 +97,37 @@ class Session:
         check_predict(chosen)
         version = self._cache.version  # before its ids are looked at: what comes between is noticed
         new = self._check_new(ids)
-        past = np.concatenate([np.asarray(self._cache.ids(), np.int32), new])
+        n_past = len(self._cache) + len(new)
         last = self._last
         if last is not None and (last.version != version or new.tolist() != [last.id]):
             last = None
-        answer_start = len(past) if last is None else last.answer_start
+        answer_start = n_past if last is None else last.answer_start
         tokenizer = self._llm._tokenizer.get_or_none()
-        sampler = self._llm._intake.sampler(chosen)
-        sampler.observe_prompt(past[:answer_start])
-        sampler.observe(past[answer_start:])
+        if last is not None and last.params == chosen:
+            sampler = last.sampler
+        else:
+            past = self._past(new)
+            sampler = self._llm._intake.sampler(chosen)
+            sampler.observe_prompt(past[:answer_start])
+            sampler.observe(past[answer_start:])
 
         start = time.perf_counter()
         if chosen.logits_processor is None:
             (pick,) = self._engine.predict([self._cache], [new], [sampler], cancel, progress, [version])
         else:
+            past = self._past(new)
             (row,) = self._engine.append([self._cache], [new], "last", cancel, progress, [version])
             assert row is not None
             changed = call_processor(self._engine, chosen.logits_processor, past.tolist(), row)
-            pick = sampler.choose(changed, len(past), raw=row)
+            pick = sampler.choose(changed, n_past, raw=row)
         ms = (time.perf_counter() - start) * 1e3
+        sampler.observe([pick.id])
 
         decoder = None if last is None else last.decoder
         if decoder is None and tokenizer is not None:
             decoder = tokenizer.stream_decoder()
-        text = "" if decoder is None else decoder.push(pick.id)
-        self._last = Predicted(pick.id, version + 1, answer_start, decoder)
-        return Vocabulary(tokenizer).token(pick, chosen, text, len(past) - answer_start, ms)
+        self._last = Predicted(pick.id, version + 1, answer_start, decoder, chosen, sampler)
+        return Vocabulary(tokenizer).token(pick, chosen, decoder, n_past - answer_start, ms)
 
     def fork(self) -> Session:
         """A second session with the same tokens; memory is shared until one of the two writes to it."""
@@ -230,6 +237,10 @@ class Session:
         if len(checked) == 0:
             raise ValueError(f"no {what} to append")
         return checked
+
+    def _past(self, new: Ids) -> Ids:
+        """What the cache holds, and `new` behind it."""
+        return np.concatenate([np.asarray(self._cache.ids(), np.int32), new])
 
     def _rewind_to(self, n: int) -> None:
         self._cache.rewind(len(self._cache) - n)

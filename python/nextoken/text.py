@@ -22,23 +22,25 @@ class StreamDecoder:
     def __init__(self, tokenizer: Tokenizer, *, skip_special_tokens: bool = False) -> None:
         self._tokenizer = tokenizer
         self._skip = skip_special_tokens
-        self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
+        self.pending = b""  # the bytes of the last character, as long as it is not whole
 
     def push(self, token_id: int) -> str:
         """The text that is sure now. ValueError if `token_id` is not in the vocabulary."""
         if self._skip and self._tokenizer.is_special(token_id):
             return ""
-        return self._utf8.decode(self._tokenizer.token_bytes(token_id))
+        return self.decode(self._tokenizer.token_bytes(token_id))
 
-    @property
-    def pending(self) -> bytes:
-        """The bytes of the last character, as long as it is not whole."""
-        return self._utf8.getstate()[0]
+    def decode(self, raw: bytes) -> str:
+        """The same for the bytes of a token."""
+        raw = self.pending + raw
+        text, n_decoded = codecs.utf_8_decode(raw, "replace")
+        self.pending = raw[n_decoded:]
+        return text
 
     def finish(self) -> str:
         """What is held back, as U+FFFD, now that no more will come; the decoder is as new."""
-        text = self._utf8.decode(b"", final=True)
-        self._utf8.reset()
+        text = self.pending.decode("utf-8", "replace")
+        self.pending = b""
         return text
 
 
