@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -94,8 +95,14 @@ def first_token(engine: Engine, model: Path, threads: int, ids: int) -> tuple[fl
     """(seconds, peak MiB, MiB before the load) of a process that loads, reads `ids` and chooses one token."""
     if engine.first is None:
         raise Unavailable("not measured with this engine")
+    # Installed modules are compiled already: those of a checkout are kept by the first process for the next ones.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     done = subprocess.run(
-        [*engine.first(model, threads), str(ids)], capture_output=True, text=True, check=False
+        [*engine.first(model, threads), str(ids)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
     )
     words = done.stdout.split()
     if done.returncode != 0 or len(words) != 3:
