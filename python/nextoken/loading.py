@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from nextoken import _native
 from nextoken import device as devices
 from nextoken.architectures import plan
-from nextoken.checkpoints import catalogue, hub
 from nextoken.checkpoints.opening import open_checkpoint
 from nextoken.checkpoints.tensors import check_dtype, with_dtype
 from nextoken.engine import CancelFlag, Engine, Progress
@@ -150,6 +149,11 @@ def find(
         raise ValueError("the model's path has a NUL character in it")
     if shown == "":
         raise ValueError("the model's path is empty")
+    if file is None and revision is None and os.path.lexists(path):
+        return path, _name_on_disk(shown)
+
+    from nextoken.checkpoints import catalogue, hub  # here: what is on the disk needs neither
+
     hub.check_names(file, revision)
     on_hub = not os.path.lexists(path) and not catalogue.is_name(shown) and hub.is_repository(shown)
     if (file is not None or revision is not None) and not on_hub:
@@ -159,16 +163,20 @@ def find(
     if on_hub:
         found = hub.fetch(shown, file, revision, progress, cancel)
         return found, shown.split("/")[1] if file is None else os.path.basename(found).removesuffix(".gguf")
-    if os.path.isdir(path):
-        if os.path.exists(os.path.join(shown, "config.json")):
-            return path, os.path.basename(os.path.abspath(shown))
-        raise IsADirectoryError(21, os.strerror(21), shown)
-    if not os.path.lexists(path) and catalogue.is_name(shown):
+    if catalogue.is_name(shown):
         return str(catalogue.fetch(shown, progress, cancel)), shown
-    if not os.path.lexists(path) and os.sep not in shown and not shown.endswith(".gguf"):
+    if os.sep not in shown and not shown.endswith(".gguf"):
         names = ", ".join(catalogue.CATALOGUE)
         raise FileNotFoundError(2, f"no such file, and no name in the catalogue ({names})", shown)
-    return path, os.path.basename(shown).removesuffix(".gguf")
+    return path, _name_on_disk(shown)
+
+
+def _name_on_disk(path: str) -> str:
+    if not os.path.isdir(path):
+        return os.path.basename(path).removesuffix(".gguf")
+    if os.path.exists(os.path.join(path, "config.json")):
+        return os.path.basename(os.path.abspath(path))
+    raise IsADirectoryError(21, os.strerror(21), path)
 
 
 def _check_choice(what: str, value: Any, choices: tuple[str, ...]) -> None:

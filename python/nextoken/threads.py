@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-from pathlib import Path
 
 log = logging.getLogger("nextoken")
 
@@ -42,30 +41,28 @@ def physical_cores() -> int:
     """Cores behind the logical processors of the affinity mask; two threads of one core count once."""
     cores = set()
     for cpu in _affinity():
-        siblings = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+        siblings = f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"
         try:
-            cores.add(siblings.read_text().strip())
+            cores.add(_text(siblings).strip())
         except OSError:
             cores.add(str(cpu))
     return max(1, len(cores))
 
 
-def cgroup_quota(
-    root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")
-) -> float | None:
+def cgroup_quota(root: str = "/sys/fs/cgroup", membership: str = "/proc/self/cgroup") -> float | None:
     """Processors' worth of time the control groups grant, or None if they set no limit (or there are none)."""
     quotas = []
     try:
-        lines = membership.read_text().splitlines()
+        lines = _text(membership).splitlines()
     except OSError:
         return None
     for line in lines:
         _, _, rest = line.partition(":")
         controllers, _, group = rest.partition(":")
         if not controllers:  # version 2: every group from here up to the root may set a limit
-            quotas += [_read_v2(folder / "cpu.max") for folder in _up(root, group)]
+            quotas += [_read_v2(os.path.join(folder, "cpu.max")) for folder in _up(root, group)]
         elif "cpu" in controllers.split(","):
-            for mount in (root / controllers, root / "cpu"):
+            for mount in (os.path.join(root, controllers), os.path.join(root, "cpu")):
                 quotas += [_read_v1(folder) for folder in _up(mount, group)]
     known = [quota for quota in quotas if quota is not None]
     return min(known) if known else None
@@ -77,24 +74,29 @@ def _affinity() -> set[int]:
     return set(range(os.cpu_count() or 1))
 
 
-def _up(root: Path, group: str) -> list[Path]:
+def _text(path: str) -> str:
+    with open(path) as file:  # not pathlib: it imports the parsing of URLs and addresses
+        return file.read()
+
+
+def _up(root: str, group: str) -> list[str]:
     """The folders of `group` and of the groups around it; inside a container the path may start above the mount."""
     parts = [part for part in group.split("/") if part not in ("", "..")]
-    return [root.joinpath(*parts[:n]) for n in range(len(parts) + 1)]
+    return [os.path.join(root, *parts[:n]) for n in range(len(parts) + 1)]
 
 
-def _read_v2(path: Path) -> float | None:
+def _read_v2(path: str) -> float | None:
     try:
-        quota, period = path.read_text().split()[:2]
+        quota, period = _text(path).split()[:2]
         return None if quota == "max" else int(quota) / int(period)
     except (OSError, ValueError, ZeroDivisionError):
         return None
 
 
-def _read_v1(folder: Path) -> float | None:
+def _read_v1(folder: str) -> float | None:
     try:
-        quota = int((folder / "cpu.cfs_quota_us").read_text())
-        period = int((folder / "cpu.cfs_period_us").read_text())
+        quota = int(_text(os.path.join(folder, "cpu.cfs_quota_us")))
+        period = int(_text(os.path.join(folder, "cpu.cfs_period_us")))
         return None if quota <= 0 else quota / period
     except (OSError, ValueError, ZeroDivisionError):
         return None
