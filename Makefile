@@ -23,7 +23,7 @@ CXX_FILES = $(shell find csrc tests/native $(wildcard bench) -name '*.cpp' -o -n
 LINTED := $(wildcard python tests bench scripts)
 
 .DEFAULT_GOAL := help
-.PHONY: help build cuda cuda-all cuda-host test test-cuda bench-cuda test-models compare-transformers compare-random bits bench bench-peers bench-check lint format stubs native asan tsan demo docs wheels release-check hashes clean
+.PHONY: help build cuda cuda-all cuda-host test test-cuda bench-cuda test-models compare-transformers compare-random bits bench bench-peers bench-check lint models-page format stubs native asan tsan demo docs wheels release-check hashes clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -118,6 +118,9 @@ lint: build $(VENV)/dev-tools ## ruff, strict mypy, clang-format, and stubs in s
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run -Werror $(CXX_FILES)
 	$(BIN)/python scripts/stubs.py --check
+
+models-page: build $(VENV)/dev-tools ## write the tables of docs/models.md anew from the code and its tests
+	$(BIN)/python scripts/models_page.py
 
 format: $(VENV)/dev-tools ## rewrite Python and C++ files in the project's format
 	$(BIN)/ruff check --fix --exit-zero $(LINTED)

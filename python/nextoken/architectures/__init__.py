@@ -39,7 +39,7 @@ from nextoken.architectures import (
     stablelm,
     starcoder2,
 )
-from nextoken.architectures.registry import Plan, plan, supported
+from nextoken.architectures.registry import Plan, family_of, plan, supported
 
 __all__ = [
     "Plan",
@@ -51,6 +51,7 @@ __all__ = [
     "ernie4_5",
     "exaone4",
     "falcon",
+    "family_of",
     "gemma",
     "gemma2",
     "gemma3",

@@ -13,7 +13,14 @@ from nextoken.checkpoints.hf_translation import LLAMA_TENSORS, MLP_BIASES, Trans
 ROLES = gpt2.without(llama.ROLES | llama.BIASES, "gate", "gate_bias")
 
 
-@register("arcee", roles=ROLES, optional=llama.OPTIONAL, harmless=llama.HARMLESS)
+@register(
+    "arcee",
+    models="Arcee AFM",
+    own="llama with squared ReLU and no gate",
+    roles=ROLES,
+    optional=llama.OPTIONAL,
+    harmless=llama.HARMLESS,
+)
 def spec(config: Config) -> Spec:
     s = llama.spec(config)
     s.gated = False

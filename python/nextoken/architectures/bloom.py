@@ -16,7 +16,14 @@ ROLES = gpt2.ROLES | {
 ALIBI_BIAS = 8.0  # files do not say it
 
 
-@register("bloom", roles=ROLES, optional=gpt2.TIED, harmless=llama.HARMLESS)
+@register(
+    "bloom",
+    models="BLOOM, BLOOMZ",
+    own="distances for positions (ALiBi), normed embeddings",
+    roles=ROLES,
+    optional=gpt2.TIED,
+    harmless=llama.HARMLESS,
+)
 def spec(config: Config) -> Spec:
     s = gpt2.without_rotation(gpt2.decoder(config, Gate.gelu_tanh))
     s.alibi_bias = ALIBI_BIAS

@@ -20,7 +20,14 @@ from nextoken.checkpoints.hf_translation import Translation, folder
 EVERY = 4
 
 
-@register("cohere2", roles=command_r.ROLES, optional=command_r.OPTIONAL, harmless=llama.HARMLESS)
+@register(
+    "cohere2",
+    models="Command R7B, A",
+    own="command-r with windows, and no positions where a layer sees all",
+    roles=command_r.ROLES,
+    optional=command_r.OPTIONAL,
+    harmless=llama.HARMLESS,
+)
 def spec(config: Config) -> Spec:
     s = command_r.spec(config)
     local, silent = llama.layer(config), llama.layer(config)

@@ -25,7 +25,14 @@ ROLES = gpt2.without(qwen3.ROLES, "ffn_norm")
 OPTIONAL = llama.OPTIONAL | {"q_norm", "k_norm"}
 
 
-@register("command-r", roles=ROLES, optional=OPTIONAL, harmless=llama.HARMLESS)
+@register(
+    "command-r",
+    models="Command R, R+",
+    own="llama with layer norms, one norm, scaled logits; of R+ normed heads",
+    roles=ROLES,
+    optional=OPTIONAL,
+    harmless=llama.HARMLESS,
+)
 def spec(config: Config) -> Spec:
     s = gpt2.decoder(config, Gate.silu)
     s.gated = True

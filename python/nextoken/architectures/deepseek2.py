@@ -55,7 +55,14 @@ HeadDims = tuple[int, int, int]  # of one: nope, rope, value
 MOST = 65536  # of a rank or a head, as in the native Spec
 
 
-@register("deepseek2", roles=ROLES, optional=OPTIONAL, harmless=llama.HARMLESS)
+@register(
+    "deepseek2",
+    models="DeepSeek V2, V2-Lite, V3, R1, Moonlight",
+    own="attention to latents, shared and routed experts, groups of them, the first layers without",
+    roles=ROLES,
+    optional=OPTIONAL,
+    harmless=llama.HARMLESS,
+)
 def spec(config: Config) -> Spec:
     s = llama.stream(config)
     s.norm_eps = config.positive("attention.layer_norm_rms_epsilon")

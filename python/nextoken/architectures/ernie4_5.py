@@ -11,7 +11,14 @@ from nextoken.checkpoints.hf_positions import same_positions
 from nextoken.checkpoints.hf_translation import ATTENTION_BIASES, MLP_BIASES, Translation, folder, sizes
 
 
-@register("ernie4_5", roles=llama.ROLES | llama.BIASES, optional=llama.OPTIONAL, harmless=llama.HARMLESS)
+@register(
+    "ernie4_5",
+    models="ERNIE 4.5, dense",
+    own="llama",
+    roles=llama.ROLES | llama.BIASES,
+    optional=llama.OPTIONAL,
+    harmless=llama.HARMLESS,
+)
 def spec(config: Config) -> Spec:
     return llama.spec(config)
 

@@ -31,7 +31,14 @@ from nextoken.checkpoints.hf_translation import (
 EVERY = 4
 
 
-@register("exaone4", roles=olmo2.ROLES, optional=llama.OPTIONAL, harmless=llama.HARMLESS)
+@register(
+    "exaone4",
+    models="EXAONE 4",
+    own="norms behind, normed heads; of 32B windows, and no positions where a layer sees all",
+    roles=olmo2.ROLES,
+    optional=llama.OPTIONAL,
+    harmless=llama.HARMLESS,
+)
 def spec(config: Config) -> Spec:
     s = llama.spec(config)
     s.rope_pairs = RopePairs.halves

@@ -18,7 +18,14 @@ OPTIONAL = gpt2.TIED | frozenset(llama.BIASES)
 NORM, SECOND = "blk.{i}.attn_norm", "blk.{i}.attn_norm_2"
 
 
-@register("falcon", roles=ROLES, optional=OPTIONAL, harmless=llama.HARMLESS | {"tensor_data_layout"})
+@register(
+    "falcon",
+    models="Falcon 7B, 40B, 180B, 2",
+    own="few heads of k and v, one norm or two, no biases",
+    roles=ROLES,
+    optional=OPTIONAL,
+    harmless=llama.HARMLESS | {"tensor_data_layout"},
+)
 def spec(config: Config) -> Spec:
     s = gpt2.decoder(config, Gate.gelu)
     two = config.has_tensor(SECOND.format(i=0) + ".weight")

@@ -16,7 +16,14 @@ from nextoken.checkpoints.hf_positions import same_positions
 from nextoken.checkpoints.hf_translation import Translation, biases, folder, sizes
 
 
-@register("gemma", roles=llama.ROLES | llama.BIASES, optional=llama.OPTIONAL, harmless=llama.HARMLESS)
+@register(
+    "gemma",
+    models="Gemma 1",
+    own="GeGLU, scaled embedding",
+    roles=llama.ROLES | llama.BIASES,
+    optional=llama.OPTIONAL,
+    harmless=llama.HARMLESS,
+)
 def spec(config: Config) -> Spec:
     s = llama.spec(config)
     s.rope_pairs = RopePairs.halves

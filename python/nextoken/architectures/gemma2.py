@@ -35,7 +35,12 @@ LAYERS_OF_27B = 46
 
 
 @register(
-    "gemma2", roles=llama.ROLES | llama.BIASES | POST_NORMS, optional=llama.OPTIONAL, harmless=llama.HARMLESS
+    "gemma2",
+    models="Gemma 2",
+    own="sandwich norms, soft caps, every other layer local",
+    roles=llama.ROLES | llama.BIASES | POST_NORMS,
+    optional=llama.OPTIONAL,
+    harmless=llama.HARMLESS,
 )
 def spec(config: Config) -> Spec:
     s = gemma.spec(config)

@@ -28,7 +28,14 @@ ROLES = qwen3.ROLES | POST_NORMS
 LAYERS_OF_27B = 62
 
 
-@register("gemma3", roles=ROLES, optional=llama.OPTIONAL, harmless=llama.HARMLESS)
+@register(
+    "gemma3",
+    models="Gemma 3 (text)",
+    own="five local layers to one that sees all",
+    roles=ROLES,
+    optional=llama.OPTIONAL,
+    harmless=llama.HARMLESS,
+)
 def spec(config: Config) -> Spec:
     s = gemma.spec(config)
     s.qk_norm = QKNorm.per_head

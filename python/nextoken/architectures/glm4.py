@@ -22,14 +22,28 @@ ROLES = gpt2.without(llama.ROLES, "gate", "up", "rope_factors") | {
 }
 
 
-@register("chatglm", roles=ROLES, optional=llama.OPTIONAL, harmless=llama.HARMLESS)
+@register(
+    "chatglm",
+    models="GLM-4 9B",
+    own="half of each head rotates, neighbours together; gate and up in one matrix",
+    roles=ROLES,
+    optional=llama.OPTIONAL,
+    harmless=llama.HARMLESS,
+)
 def spec(config: Config) -> Spec:
     s = llama.spec(config)
     s.rope_pairs = RopePairs.adjacent
     return s
 
 
-@register("glm4", roles=ROLES | POST_NORMS, optional=llama.OPTIONAL, harmless=llama.HARMLESS)
+@register(
+    "glm4",
+    models="GLM-4-0414, GLM-Z1",
+    own="chatglm with sandwich norms",
+    roles=ROLES | POST_NORMS,
+    optional=llama.OPTIONAL,
+    harmless=llama.HARMLESS,
+)
 def spec_with_post_norms(config: Config) -> Spec:
     s = spec(config)
     s.post_norms = True

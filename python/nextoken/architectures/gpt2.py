@@ -34,7 +34,14 @@ POSITIONS = {"positions": "position_embd.weight"}
 TIED = frozenset({"lm_head", "rope_factors"})
 
 
-@register("gpt2", roles=ROLES | POSITIONS, optional=TIED, harmless=llama.HARMLESS)
+@register(
+    "gpt2",
+    models="GPT-2",
+    own="layer norms, learned positions, GELU without a gate, biases everywhere",
+    roles=ROLES | POSITIONS,
+    optional=TIED,
+    harmless=llama.HARMLESS,
+)
 def spec(config: Config) -> Spec:
     return without_rotation(decoder(config))
 

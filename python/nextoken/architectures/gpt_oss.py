@@ -38,7 +38,14 @@ ROLES = (
 WINDOW = 128
 
 
-@register("gpt-oss", roles=ROLES, optional=llama.OPTIONAL, harmless=llama.HARMLESS)
+@register(
+    "gpt-oss",
+    models="gpt-oss",
+    own="sinks, every other layer local, clamped SwiGLU, experts with biases, YaRN",
+    roles=ROLES,
+    optional=llama.OPTIONAL,
+    harmless=llama.HARMLESS,
+)
 def spec(config: Config) -> Spec:
     s = llama.spec(config)
     s.rope_pairs = RopePairs.halves

@@ -15,7 +15,14 @@ from nextoken.checkpoints.hf_translation import Translation, folder, sizes
 ROLES = gpt2.without(phi2.ROLES, "q_bias", "k_bias", "v_bias", "o_bias")
 
 
-@register("gptj", roles=ROLES, optional=gpt2.TIED, harmless=llama.HARMLESS)
+@register(
+    "gptj",
+    models="GPT-J",
+    own="neighbours rotate together, one norm for attention and feed-forward, a head with a bias",
+    roles=ROLES,
+    optional=gpt2.TIED,
+    harmless=llama.HARMLESS,
+)
 def spec(config: Config) -> Spec:
     s = gpt2.decoder(config, Gate.gelu_tanh)
     s.rope_pairs = RopePairs.adjacent

@@ -13,7 +13,14 @@ from nextoken.checkpoints.hf_translation import ROTARY_TABLES, Translation, fold
 BIASES = frozenset({"q_bias", "k_bias", "v_bias", "o_bias"})
 
 
-@register("gptneox", roles=gpt2.ROLES, optional=gpt2.TIED | BIASES, harmless=llama.HARMLESS)
+@register(
+    "gptneox",
+    models="GPT-NeoX, Pythia",
+    own="rotation of a part of each head, parallel residuals (or not), exact GELU",
+    roles=gpt2.ROLES,
+    optional=gpt2.TIED | BIASES,
+    harmless=llama.HARMLESS,
+)
 def spec(config: Config) -> Spec:
     s = gpt2.decoder(config, Gate.gelu)
     if config.boolean("use_parallel_residual", default=True):

@@ -16,7 +16,14 @@ from nextoken.checkpoints.hf_translation import Translation, biases, folder, pos
 HARMLESS = llama.HARMLESS - {"rope.scaling.finetuned"}
 
 
-@register("granite", roles=llama.ROLES | llama.BIASES, optional=llama.OPTIONAL, harmless=HARMLESS)
+@register(
+    "granite",
+    models="Granite 3",
+    own="multipliers of embedding, residual, q . k and logits",
+    roles=llama.ROLES | llama.BIASES,
+    optional=llama.OPTIONAL,
+    harmless=HARMLESS,
+)
 def spec(config: Config) -> Spec:
     s = llama.spec(config)
     s.embedding_scale = config.positive("embedding_scale", default=1.0)

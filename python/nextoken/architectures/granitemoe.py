@@ -19,6 +19,8 @@ SHARED_SIZE = "expert_shared_feed_forward_length"
 
 @register(
     "granitemoe",
+    models="Granite 3 MoE, with a shared expert or without",
+    own="granite with experts",
     roles=llama.ROLES | llama.BIASES | llama.EXPERTS | llama.SHARED_EXPERT,
     optional=llama.OPTIONAL | frozenset(llama.SHARED_EXPERT),
     harmless=granite.HARMLESS,

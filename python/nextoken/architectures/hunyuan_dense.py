@@ -12,7 +12,14 @@ from nextoken.checkpoints.hf_positions import same_positions
 from nextoken.checkpoints.hf_translation import LLAMA_TENSORS, Translation, biases, folder, positive, sizes
 
 
-@register("hunyuan-dense", roles=qwen3.ROLES, optional=llama.OPTIONAL, harmless=llama.HARMLESS)
+@register(
+    "hunyuan-dense",
+    models="Hunyuan, dense",
+    own="heads normed after their rotation, a stretched base",
+    roles=qwen3.ROLES,
+    optional=llama.OPTIONAL,
+    harmless=llama.HARMLESS,
+)
 def spec(config: Config) -> Spec:
     s = llama.spec(config)
     s.rope_pairs = RopePairs.halves

@@ -18,7 +18,14 @@ from nextoken.checkpoints.hf_translation import (
 )
 
 
-@register("internlm2", roles=llama.ROLES | llama.BIASES, optional=llama.OPTIONAL, harmless=llama.HARMLESS)
+@register(
+    "internlm2",
+    models="InternLM 2 (files of InternLM 3 say `llama`, folders are read as its)",
+    own="llama",
+    roles=llama.ROLES | llama.BIASES,
+    optional=llama.OPTIONAL,
+    harmless=llama.HARMLESS,
+)
 def spec(config: Config) -> Spec:
     return llama.spec(config)
 

@@ -58,7 +58,14 @@ HARMLESS = frozenset({"vocab_size", "rope.scaling.original_context_length", "rop
 WIDEST, MOST_HEADS = 1 << 24, 65536  # as in the native Spec, for the two that others are computed from
 
 
-@register("llama", roles=ROLES | BIASES | EXPERTS, optional=OPTIONAL, harmless=HARMLESS)
+@register(
+    "llama",
+    models="Llama 1 to 3.3, Mistral, Mixtral, SmolLM 1 and 2",
+    own="Llama 3's frequencies, linear and YaRN scaling, biases, experts",
+    roles=ROLES | BIASES | EXPERTS,
+    optional=OPTIONAL,
+    harmless=HARMLESS,
+)
 def spec(config: Config) -> Spec:
     s = decoder(config)
     s.norm_eps = config.positive("attention.layer_norm_rms_epsilon")

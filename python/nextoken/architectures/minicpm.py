@@ -13,7 +13,14 @@ from nextoken.checkpoints.hf_positions import same_positions
 from nextoken.checkpoints.hf_translation import Translation, biases, folder, positive, sizes
 
 
-@register("minicpm", roles=llama.ROLES | llama.BIASES, optional=llama.OPTIONAL, harmless=llama.HARMLESS)
+@register(
+    "minicpm",
+    models="MiniCPM 1, 2",
+    own="multipliers of embedding, residual and logits",
+    roles=llama.ROLES | llama.BIASES,
+    optional=llama.OPTIONAL,
+    harmless=llama.HARMLESS,
+)
 def spec(config: Config) -> Spec:
     s = llama.spec(config)
     s.embedding_scale = config.positive("embedding_scale")

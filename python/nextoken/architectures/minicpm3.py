@@ -19,7 +19,14 @@ OPTIONAL = deepseek2.OPTIONAL - {"kv_b"}
 EMBEDDING_SCALE, RESIDUAL_DEPTH, BASE_SIZE = 12.0, 1.4, 256.0
 
 
-@register("minicpm3", roles=ROLES, optional=OPTIONAL, harmless=llama.HARMLESS)
+@register(
+    "minicpm3",
+    models="MiniCPM 3",
+    own="attention to latents, MiniCPM's multipliers, LongRoPE chosen by `n_ctx`",
+    roles=ROLES,
+    optional=OPTIONAL,
+    harmless=llama.HARMLESS,
+)
 def spec(config: Config) -> Spec:
     s = llama.stream(config)
     s.norm_eps = config.positive("attention.layer_norm_rms_epsilon")

@@ -17,7 +17,14 @@ QK_NORMS = {
 OPTIONAL = gpt2.TIED | frozenset({*llama.BIASES, *gpt2.NORM_BIASES, *QK_NORMS, *gpt2.POSITIONS})
 
 
-@register("mpt", roles=gpt2.ROLES | QK_NORMS | gpt2.POSITIONS, optional=OPTIONAL, harmless=llama.HARMLESS)
+@register(
+    "mpt",
+    models="MPT",
+    own="distances for positions, q, k and v within bounds",
+    roles=gpt2.ROLES | QK_NORMS | gpt2.POSITIONS,
+    optional=OPTIONAL,
+    harmless=llama.HARMLESS,
+)
 def spec(config: Config) -> Spec:
     s = gpt2.without_rotation(gpt2.decoder(config, Gate.gelu))
     s.clip_qkv = config.soft_cap("attention.clamp_kqv")

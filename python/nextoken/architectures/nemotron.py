@@ -20,7 +20,14 @@ from nextoken.checkpoints.hf_translation import (
 OPTIONAL = gpt2.TIED | frozenset(llama.BIASES)
 
 
-@register("nemotron", roles=gpt2.ROLES, optional=OPTIONAL, harmless=llama.HARMLESS)
+@register(
+    "nemotron",
+    models="Nemotron 3 and 4, Minitron",
+    own="layer norms, squared ReLU without a gate",
+    roles=gpt2.ROLES,
+    optional=OPTIONAL,
+    harmless=llama.HARMLESS,
+)
 def spec(config: Config) -> Spec:
     return gpt2.decoder(config, Gate.relu_squared)
 

@@ -27,7 +27,14 @@ ROLES = {role: name for role, name in (qwen3.ROLES | POST_NORMS).items() if role
 EVERY = 4
 
 
-@register("olmo2", roles=ROLES, optional=llama.OPTIONAL, harmless=llama.HARMLESS)
+@register(
+    "olmo2",
+    models="OLMo 2 and 3",
+    own="norms behind, q and k normed as wholes",
+    roles=ROLES,
+    optional=llama.OPTIONAL,
+    harmless=llama.HARMLESS,
+)
 def spec(config: Config) -> Spec:
     s = llama.spec(config)
     s.rope_pairs = RopePairs.halves

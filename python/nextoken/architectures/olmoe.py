@@ -21,7 +21,14 @@ from nextoken.checkpoints.hf_translation import (
 from nextoken.checkpoints.hf_translation import experts as hf_experts
 
 
-@register("olmoe", roles=qwen3.ROLES | llama.EXPERTS, optional=llama.OPTIONAL, harmless=llama.HARMLESS)
+@register(
+    "olmoe",
+    models="OLMoE",
+    own="experts, q and k normed as wholes, and clipped where a folder says so",
+    roles=qwen3.ROLES | llama.EXPERTS,
+    optional=llama.OPTIONAL,
+    harmless=llama.HARMLESS,
+)
 def spec(config: Config) -> Spec:
     s = llama.spec(config)
     s.rope_pairs = RopePairs.halves

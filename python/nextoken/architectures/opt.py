@@ -24,7 +24,14 @@ OPTIONAL = (
 )
 
 
-@register("opt", roles=gpt2.ROLES | gpt2.POSITIONS | PROJECTIONS, optional=OPTIONAL, harmless=llama.HARMLESS)
+@register(
+    "opt",
+    models="OPT, Galactica (folders)",
+    own="learned positions, ReLU; of 350M norms behind, and narrow embeddings",
+    roles=gpt2.ROLES | gpt2.POSITIONS | PROJECTIONS,
+    optional=OPTIONAL,
+    harmless=llama.HARMLESS,
+)
 def spec(config: Config) -> Spec:
     return gpt2.without_rotation(gpt2.decoder(config, Gate.relu))
 

@@ -18,7 +18,14 @@ HEADS = {
 ROLES = gpt2.without(gpt2.ROLES, "ffn_norm", "ffn_norm_bias") | {"lm_head_bias": "output.bias"}
 
 
-@register("phi2", roles=ROLES | HEADS, optional=gpt2.TIED | frozenset(HEADS), harmless=llama.HARMLESS)
+@register(
+    "phi2",
+    models="Phi 1, 1.5, 2",
+    own="GPT-NeoX with one norm, a head with a bias",
+    roles=ROLES | HEADS,
+    optional=gpt2.TIED | frozenset(HEADS),
+    harmless=llama.HARMLESS,
+)
 def spec(config: Config) -> Spec:
     s = gpt2.decoder(config, Gate.gelu_tanh)
     s.residual = Residual.parallel_one_norm

@@ -23,7 +23,14 @@ ROLES = {role: name for role, name in llama.ROLES.items() if role not in ("q", "
 LONG, SHORT = "rope_factors_long.weight", "rope_factors_short.weight"
 
 
-@register("phi3", roles=ROLES, optional=llama.OPTIONAL | {"qkv_bias"}, harmless=llama.HARMLESS)
+@register(
+    "phi3",
+    models="Phi 3, 3.5, 4",
+    own="fused matrices, a sliding window, LongRoPE chosen by `n_ctx`",
+    roles=ROLES,
+    optional=llama.OPTIONAL | {"qkv_bias"},
+    harmless=llama.HARMLESS,
+)
 def spec(config: Config) -> Spec:
     s = llama.spec(config)
     s.rope_pairs = RopePairs.halves

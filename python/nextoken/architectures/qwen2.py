@@ -13,7 +13,14 @@ from nextoken.checkpoints.hf_translation import QKV_BIASES, Translation, folder,
 OPTIONAL = llama.OPTIONAL - {"q_bias", "k_bias", "v_bias"}
 
 
-@register("qwen2", roles=llama.ROLES | llama.BIASES, optional=OPTIONAL, harmless=llama.HARMLESS)
+@register(
+    "qwen2",
+    models="Qwen 1.5, 2, 2.5",
+    own="biases of q, k and v",
+    roles=llama.ROLES | llama.BIASES,
+    optional=OPTIONAL,
+    harmless=llama.HARMLESS,
+)
 def spec(config: Config) -> Spec:
     s = llama.spec(config)
     s.rope_pairs = RopePairs.halves

@@ -28,7 +28,14 @@ ROLES = (
 )
 
 
-@register("qwen2moe", roles=ROLES, optional=llama.OPTIONAL, harmless=llama.HARMLESS)
+@register(
+    "qwen2moe",
+    models="Qwen 1.5 and 2 MoE",
+    own="experts, on all layers or some, and one that every token takes",
+    roles=ROLES,
+    optional=llama.OPTIONAL,
+    harmless=llama.HARMLESS,
+)
 def spec(config: Config) -> Spec:
     s = qwen2.spec(config)
     experts = llama.experts(config, config.integer("expert_feed_forward_length", lo=1))

@@ -17,7 +17,14 @@ ROLES = (
 )
 
 
-@register("qwen3", roles=ROLES, optional=llama.OPTIONAL, harmless=llama.HARMLESS)
+@register(
+    "qwen3",
+    models="Qwen 3",
+    own="normed heads of q and k",
+    roles=ROLES,
+    optional=llama.OPTIONAL,
+    harmless=llama.HARMLESS,
+)
 def spec(config: Config) -> Spec:
     s = llama.spec(config)
     s.rope_pairs = RopePairs.halves

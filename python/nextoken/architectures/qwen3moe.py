@@ -21,7 +21,14 @@ from nextoken.checkpoints.hf_translation import (
 )
 
 
-@register("qwen3moe", roles=qwen3.ROLES | llama.EXPERTS, optional=llama.OPTIONAL, harmless=llama.HARMLESS)
+@register(
+    "qwen3moe",
+    models="Qwen 3 MoE",
+    own="qwen3 with experts",
+    roles=qwen3.ROLES | llama.EXPERTS,
+    optional=llama.OPTIONAL,
+    harmless=llama.HARMLESS,
+)
 def spec(config: Config) -> Spec:
     s = qwen3.spec(config)
     s.experts = llama.experts(config, config.integer("expert_feed_forward_length", lo=1))

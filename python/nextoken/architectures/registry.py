@@ -24,6 +24,7 @@ SpecBuilder = Callable[[Config], Spec]
 class Family:
     """How one architecture is read.
 
+    `models` and `own` are for people: which models have it, and what sets it apart (`docs/models.md` is made of them).
     `roles` maps a role of the native loader to the tensor's name in a GGUF file, `{i}` standing for the layer;
     `optional` are the roles a file may lack; `harmless` are hyper-parameters that do not change the arithmetic.
     """
@@ -32,6 +33,8 @@ class Family:
     roles: Mapping[str, str]
     optional: frozenset[str]
     harmless: frozenset[str]
+    models: str
+    own: str
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,8 @@ log = logging.getLogger("nextoken")
 def register(
     architecture: str,
     *,
+    models: str,
+    own: str,
     roles: Mapping[str, str],
     optional: frozenset[str] = frozenset(),
     harmless: frozenset[str] = frozenset(),
@@ -80,7 +85,7 @@ def register(
     """Declare the function that builds the spec of files whose `general.architecture` is `architecture`."""
 
     def add(spec: SpecBuilder) -> SpecBuilder:
-        _families[architecture] = Family(spec, roles, optional, harmless)
+        _families[architecture] = Family(spec, roles, optional, harmless, models, own)
         return spec
 
     return add
@@ -89,6 +94,11 @@ def register(
 def supported() -> list[str]:
     """Names of the architectures this version runs."""
     return sorted(_families)
+
+
+def family_of(architecture: str) -> Family:
+    """What is known of a supported architecture."""
+    return _families[architecture]
 
 
 def plan(checkpoint: GGUFCheckpoint, n_ctx: int | None = None, *, allow_unused: bool = False) -> Plan:

@@ -20,7 +20,14 @@ from nextoken.checkpoints.hf_translation import Translation, biases, folder, siz
 EVERY = 4  # files do not say it
 
 
-@register("smollm3", roles=llama.ROLES | llama.BIASES, optional=llama.OPTIONAL, harmless=llama.HARMLESS)
+@register(
+    "smollm3",
+    models="SmolLM3",
+    own="every fourth layer without positions",
+    roles=llama.ROLES | llama.BIASES,
+    optional=llama.OPTIONAL,
+    harmless=llama.HARMLESS,
+)
 def spec(config: Config) -> Spec:
     s = llama.spec(config)
     silent = llama.layer(config)

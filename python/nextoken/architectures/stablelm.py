@@ -17,7 +17,14 @@ ROLES = qwen3.ROLES | gpt2.NORM_BIASES
 OPTIONAL = llama.OPTIONAL | {"ffn_norm", "ffn_norm_bias", "q_norm", "k_norm"}
 
 
-@register("stablelm", roles=ROLES, optional=OPTIONAL, harmless=llama.HARMLESS | {"use_parallel_residual"})
+@register(
+    "stablelm",
+    models="StableLM 2, StableLM 3B",
+    own="layer norms before SwiGLU; of 12B one norm, and heads normed by weights of their own",
+    roles=ROLES,
+    optional=OPTIONAL,
+    harmless=llama.HARMLESS | {"use_parallel_residual"},
+)
 def spec(config: Config) -> Spec:
     s = gpt2.decoder(config, Gate.silu)
     s.gated = True

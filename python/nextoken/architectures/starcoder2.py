@@ -13,7 +13,14 @@ from nextoken.checkpoints.hf_translation import ATTENTION_BIASES, Translation, f
 BIASES = frozenset(llama.BIASES)
 
 
-@register("starcoder2", roles=gpt2.ROLES, optional=gpt2.TIED | BIASES, harmless=llama.HARMLESS)
+@register(
+    "starcoder2",
+    models="StarCoder 2",
+    own="layer norms, GELU without a gate, a sliding window",
+    roles=gpt2.ROLES,
+    optional=gpt2.TIED | BIASES,
+    harmless=llama.HARMLESS,
+)
 def spec(config: Config) -> Spec:
     s = gpt2.decoder(config, Gate.gelu_tanh)
     layer = s.layers[0]
