@@ -11,6 +11,8 @@
 #include "base/errors.h"
 #include "bindings.h"
 #include "gguf/reader.h"
+#include "tokenizer/chars_map.h"
+#include "tokenizer/unigram.h"
 
 namespace py = pybind11;
 
@@ -18,9 +20,11 @@ namespace nextoken::bindings {
 namespace {
 
 using tokenizer::ByteLevelTokenizer;
+using tokenizer::CharsMap;
 using tokenizer::SentencePieceTokenizer;
 using tokenizer::Tokenizer;
 using tokenizer::TokenKind;
+using tokenizer::UnigramTokenizer;
 using tokenizer::Vocabulary;
 
 template <typename T>
@@ -79,13 +83,13 @@ int32_t checked(const Tokenizer& self, int64_t id) {
   return static_cast<int32_t>(id);
 }
 
-py::list encode(const Tokenizer& self, const py::bytes& text, bool parse_special) {
+py::list encode(const Tokenizer& self, const py::bytes& text, bool parse_special, bool starts) {
   const std::string_view utf8 = text;
   std::vector<int32_t> ids;
   {
     const py::gil_scoped_release release;
     SignalPoll poll;
-    ids = self.encode(utf8, parse_special, poll);
+    ids = self.encode(utf8, parse_special, starts, poll);
   }
   py::list list(ids.size());
   for (size_t i = 0; i < ids.size(); ++i) PyList_SET_ITEM(list.ptr(), i, PyLong_FromLong(ids[i]));
@@ -115,7 +119,23 @@ tokenizer::SpacePrefix space_prefix(const std::string& name) {
   if (name == "every_start") return SpacePrefix::every_start;
   if (name == "every_start_unless_it") return SpacePrefix::every_start_unless_it;
   if (name == "text_unless_it") return SpacePrefix::text_unless_it;
+  if (name == "every_word") return SpacePrefix::every_word;
   throw py::value_error("no such prefix: " + name);
+}
+
+UnigramTokenizer::Sums sums(const std::string& name) {
+  using Sums = UnigramTokenizer::Sums;
+  if (name == "floats") return Sums::floats;
+  if (name == "doubles") return Sums::doubles;
+  if (name == "doubles_by_word") return Sums::doubles_by_word;
+  throw py::value_error("no such sums: " + name);
+}
+
+Tokenizer::Which which(const std::string& name) {
+  if (name == "control") return Tokenizer::Which::control;
+  if (name == "user_defined") return Tokenizer::Which::user_defined;
+  if (name == "all") return Tokenizer::Which::all;
+  throw py::value_error("no such special tokens: " + name);
 }
 
 py::list texts(const Tokenizer& self) {
@@ -129,18 +149,19 @@ py::list texts(const Tokenizer& self) {
 
 void bind_tokenizer(py::module_& m) {
   py::class_<Tokenizer>(m, "Tokenizer", "Text as UTF-8 bytes to token ids, and back. Immutable; safe in many threads.")
-      .def("encode", &encode, py::arg("text"), py::arg("parse_special"),
-           "Ids of UTF-8 bytes. The GIL is released; Ctrl-C is seen.")
+      .def("encode", &encode, py::arg("text"), py::arg("parse_special"), py::arg("starts") = true,
+           "Ids of UTF-8 bytes; `starts`: nothing stands before them. The GIL is released; Ctrl-C is seen.")
       .def(
-          "control_spans",
-          [](const Tokenizer& self, const py::bytes& text, bool edges) {
+          "special_spans",
+          [](const Tokenizer& self, const py::bytes& text, const std::string& tokens, bool edges) {
             py::list spans;
-            for (const auto& span : self.control_spans(std::string_view(text), edges))
+            for (const auto& span : self.spans(std::string_view(text), which(tokens), edges))
               spans.append(py::make_tuple(span.begin, span.end, span.id));
             return spans;
           },
-          py::arg("text"), py::arg("edges") = false,
-          "(begin, end, id) in bytes, wherever a control token is spelt; with `edges` and the white space it takes.")
+          py::arg("text"), py::arg("tokens"), py::arg("edges") = false,
+          "(begin, end, id) in bytes, wherever a special token is spelt; with `edges` and the white space it takes. "
+          "tokens: 'control', 'user_defined' or 'all'.")
       .def(
           "set_edges",
           [](Tokenizer& self, int64_t id, int edges) {
@@ -222,6 +243,44 @@ void bind_tokenizer(py::module_& m) {
         std::memcpy(scores.mutable_data(), self.scores().data(), self.scores().size() * sizeof(float));
         return scores;
       });
+
+  py::class_<UnigramTokenizer, Tokenizer>(m, "UnigramTokenizer", "SentencePiece's Unigram: the most likely spelling.")
+      .def(
+          py::init([](const Texts& tokens, const Array<uint8_t>& kinds, const std::vector<std::string>& control_names,
+                      const Array<double>& scores, const std::string& prefix, int32_t unknown, const std::string& how) {
+            const auto token_views = views(tokens);
+            if (scores.ndim() != 1 || scores.size() != static_cast<py::ssize_t>(token_views.size()))
+              throw py::value_error("scores must have one entry a token");
+            if (unknown >= static_cast<int64_t>(token_views.size())) throw py::value_error("unknown is not a token id");
+            std::vector<double> copy(scores.data(), scores.data() + scores.size());
+            const auto where = space_prefix(prefix);
+            const auto summed = sums(how);
+            const py::gil_scoped_release release;
+            return std::make_unique<UnigramTokenizer>(vocabulary_of(token_views, kinds, control_names), std::move(copy),
+                                                      where, unknown, summed);
+          }),
+          py::arg("tokens"), py::arg("kinds"), py::arg("control_names"), py::arg("scores"), py::arg("prefix"),
+          py::arg("unknown"), py::arg("sums"),
+          "prefix: as of SentencePieceTokenizer, or 'every_word'. sums: 'floats', 'doubles' or 'doubles_by_word'.")
+      .def("scores", [](const UnigramTokenizer& self) {
+        return Array<double>(static_cast<py::ssize_t>(self.scores().size()), self.scores().data());
+      });
+
+  py::class_<CharsMap>(m, "CharsMap", "The precompiled map of characters that SentencePiece models carry.")
+      .def(py::init([](const py::bytes& blob) { return CharsMap(std::string_view(blob)); }), py::arg("blob"))
+      .def(
+          "apply",
+          [](const CharsMap& self, const py::bytes& text, bool clusters) {
+            const std::string_view utf8 = text;
+            std::string mapped;
+            {
+              const py::gil_scoped_release release;
+              mapped = self.apply(utf8, clusters ? CharsMap::Match::clusters : CharsMap::Match::longest);
+            }
+            return py::bytes(mapped);
+          },
+          py::arg("text"), py::arg("clusters"),
+          "UTF-8 bytes with what the map has instead: of the longest texts it knows, or cluster by cluster.");
 }
 
 } // namespace nextoken::bindings

@@ -9,22 +9,6 @@
 namespace nextoken::tokenizer {
 namespace {
 
-constexpr std::string_view space_mark = "\xE2\x96\x81"; // U+2581
-
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  return -1;
-}
-
-/// The byte of "<0x41>", or -1 for any other text.
-int byte_of(std::string_view text) {
-  if (text.size() != 6 || text.substr(0, 3) != "<0x" || text[5] != '>') return -1;
-  const int high = hex_digit(text[3]), low = hex_digit(text[4]);
-  return high < 0 || low < 0 ? -1 : high * 16 + low;
-}
-
 /// Higher scores first, as an unsigned number that grows; +0 and -0 are equal.
 uint32_t order_of(float score) {
   score += 0.0f;
@@ -37,32 +21,21 @@ uint32_t order_of(float score) {
 
 SentencePieceTokenizer::SentencePieceTokenizer(Vocabulary vocabulary, std::vector<float> scores, SpacePrefix prefix,
                                                int32_t unknown)
-    : Tokenizer(std::move(vocabulary)), scores_(std::move(scores)), prefix_(prefix), unknown_(unknown) {
+    : SpaceMarkTokenizer(std::move(vocabulary), prefix, unknown), scores_(std::move(scores)) {
   for (int32_t id = 0; id < vocabulary_.size(); ++id) {
     if (!std::isfinite(scores_[id]))
       throw TokenizerError("tokenizer.ggml.scores[" + std::to_string(id) + "] is not a finite number");
   }
-  find_bytes();
+  find_joints();
 }
 
 SentencePieceTokenizer::SentencePieceTokenizer(Vocabulary vocabulary, const std::vector<std::string_view>& merges,
                                                SpacePrefix prefix, int32_t unknown)
-    : Tokenizer(std::move(vocabulary)), merges_(read_merges(vocabulary_, merges)), prefix_(prefix), unknown_(unknown) {
-  find_bytes();
+    : SpaceMarkTokenizer(std::move(vocabulary), prefix, unknown), merges_(read_merges(vocabulary_, merges)) {
+  find_joints();
 }
 
-void SentencePieceTokenizer::find_bytes() {
-  restarts_ = prefix_ != SpacePrefix::text_unless_it;
-  byte_ids_.fill(-1);
-  for (int32_t id = 0; id < vocabulary_.size(); ++id) {
-    if (vocabulary_.kind(id) != TokenKind::byte) continue;
-    const int b = byte_of(vocabulary_.text(id));
-    if (b < 0)
-      throw TokenizerError("tokenizer.ggml.tokens[" + std::to_string(id) + "] '" +
-                           std::string(vocabulary_.text(id).substr(0, 64)) +
-                           "' is a byte token but not of the form <0x41>");
-    if (byte_ids_[b] < 0) byte_ids_[b] = id;
-  }
+void SentencePieceTokenizer::find_joints() {
   joins_space_.fill(false);
   const std::string_view all = vocabulary_.all(); // where two tokens meet may add a false alarm, which is harmless
   for (size_t at = all.find(space_mark, 1); at != all.npos; at = all.find(space_mark, at + 1)) {
@@ -70,33 +43,9 @@ void SentencePieceTokenizer::find_bytes() {
   }
 }
 
-std::string SentencePieceTokenizer::bytes(int32_t id) const {
-  const std::string_view text = vocabulary_.text(id);
-  const TokenKind kind = vocabulary_.kind(id);
-  if (kind == TokenKind::byte) return std::string(1, static_cast<char>(byte_of(text)));
-  if (kind != TokenKind::normal && kind != TokenKind::unused && kind != TokenKind::undefined) return std::string(text);
-  std::string bytes;
-  size_t from = 0;
-  for (size_t at = text.find(space_mark); at != text.npos; at = text.find(space_mark, from)) {
-    bytes.append(text.substr(from, at - from)).push_back(' ');
-    from = at + space_mark.size();
-  }
-  return bytes.append(text.substr(from));
-}
-
 void SentencePieceTokenizer::encode_plain(std::string_view text, bool starts, std::vector<int32_t>& ids,
                                           Poll& poll) const {
-  std::string marked;
-  marked.reserve(text.size() + text.size() / 2 + space_mark.size());
-  const bool spaced = !text.empty() && (text[0] == ' ' || text.substr(0, space_mark.size()) == space_mark);
-  const bool unless_it = prefix_ == SpacePrefix::every_start_unless_it || prefix_ == SpacePrefix::text_unless_it;
-  if (starts && prefix_ != SpacePrefix::none && !(unless_it && spaced)) marked.append(space_mark);
-  for (const char c : text) {
-    if (c == ' ')
-      marked.append(space_mark);
-    else
-      marked.push_back(c);
-  }
+  const std::string marked = this->marked(text, starts);
   // No token holds what is before and after such a "▁", so no merge crosses it and the parts are independent.
   std::vector<Symbol> symbols;
   HeapQueue queue;
@@ -145,9 +94,7 @@ void SentencePieceTokenizer::append(std::string_view symbol, int32_t id, std::ve
   }
   for (const char c : symbol) {
     const int32_t byte = byte_ids_[static_cast<unsigned char>(c)];
-    if (byte < 0 && unknown_ < 0)
-      throw TokenizerError("the vocabulary has no token for byte " + std::to_string(static_cast<unsigned char>(c)) +
-                           " and no unknown token");
+    if (byte < 0 && unknown_ < 0) no_token_for(c);
     ids.push_back(byte < 0 ? unknown_ : byte);
   }
 }

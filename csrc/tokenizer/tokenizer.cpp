@@ -86,31 +86,36 @@ std::optional<Tokenizer::Span> Tokenizer::special_at(const SpecialTokens& tokens
   return span;
 }
 
-std::vector<Tokenizer::Span> Tokenizer::control_spans(std::string_view text, bool edges) const {
+const SpecialTokens& Tokenizer::tokens(Which which) const {
+  return which == Which::user_defined ? user_defined_ : which == Which::control ? control_ : all_special_;
+}
+
+std::vector<Tokenizer::Span> Tokenizer::spans(std::string_view text, Which which, bool edges) const {
+  const SpecialTokens& special = tokens(which);
   std::vector<Span> spans;
   int64_t from = 0;
   for (int64_t p = 0; p < static_cast<int64_t>(text.size());) {
-    const std::optional<Span> found = special_at(control_, text, p, from);
+    const std::optional<Span> found = special_at(special, text, p, from);
     if (!found) {
       ++p;
       continue;
     }
     int64_t length = 0;
-    control_.match(text.data() + p, text.data() + text.size(), length);
+    special.match(text.data() + p, text.data() + text.size(), length);
     spans.push_back(edges ? *found : Span{p, p + length, found->id});
     p = from = spans.back().end;
   }
   return spans;
 }
 
-std::vector<int32_t> Tokenizer::encode(std::string_view text, bool parse_special, Poll& poll) const {
+std::vector<int32_t> Tokenizer::encode(std::string_view text, bool parse_special, bool starts, Poll& poll) const {
   // Offsets are 32 bits, and a space may grow to the three bytes of "▁".
   if (text.size() > std::numeric_limits<int32_t>::max() / 4)
     throw std::invalid_argument("text of " + std::to_string(text.size()) + " bytes; at most 536870911 can be encoded");
   check_utf8(text);
-  const SpecialTokens& special = parse_special ? all_special_ : user_defined_;
+  const SpecialTokens& special = tokens(parse_special ? Which::all : Which::user_defined);
   std::vector<int32_t> ids;
-  bool starts = true;
+  starts = starts || restarts_;
   int64_t plain = 0;
   const int64_t size = static_cast<int64_t>(text.size());
   const auto flush = [&](int64_t end) {

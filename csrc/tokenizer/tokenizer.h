@@ -1,4 +1,4 @@
-// Text to token ids and back, for the two kinds of vocabulary that GGUF files carry most.
+// Text to token ids and back, for the kinds of vocabulary that models carry.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -26,17 +26,19 @@ class Tokenizer {
   virtual ~Tokenizer() = default;
 
   /// Ids of valid UTF-8. Throws std::invalid_argument if it is not, or is larger than 2 GiB; TokenizerError for a byte
-  /// that the vocabulary can not spell and that has no unknown token to stand for it.
-  std::vector<int32_t> encode(std::string_view text, bool parse_special, Poll& poll) const;
+  /// that the vocabulary can not spell and that has no unknown token to stand for it. `starts`: nothing stands before.
+  std::vector<int32_t> encode(std::string_view text, bool parse_special, bool starts, Poll& poll) const;
 
   /// A token spelt in the text: bytes [begin, end).
   struct Span {
     int64_t begin, end;
     int32_t id;
   };
-  /// Where control and unknown tokens are spelt; user-defined ones count as text. With `edges`, white space that such a
-  /// token takes along is in its span.
-  std::vector<Span> control_spans(std::string_view text, bool edges) const;
+  /// Which special tokens are looked for.
+  enum class Which { user_defined, control, all };
+
+  /// Where special tokens are spelt. With `edges`, white space that such a token takes along is in its span.
+  std::vector<Span> spans(std::string_view text, Which which, bool edges) const;
 
   /// What a special token asks of the text beside it, bits: it takes white space on its left or right along, or is none
   /// within a word. To be said before anything is encoded.
@@ -66,6 +68,7 @@ class Tokenizer {
   bool restarts_ = true; // text after a special token `starts`
 
  private:
+  const SpecialTokens& tokens(Which which) const;
   /// The special token that starts at `p` and what it takes along, not before `from`.
   std::optional<Span> special_at(const SpecialTokens& tokens, std::string_view text, int64_t p, int64_t from) const;
 
@@ -102,21 +105,39 @@ enum class SpacePrefix : uint8_t {
   every_start,           // before the first text and after special tokens
   every_start_unless_it, // the same, unless a space is there
   text_unless_it,        // before the first text only, unless a space is there
+  every_word,            // before each word, unless "▁" is there; white space between words is left out
 };
 
-/// SentencePiece BPE with byte fallback: spaces become "▁", and the best-scored token that two neighbours spell
-/// together is merged first. No list of merges is needed, the vocabulary itself says what joins; tokenizer.json files
-/// have one all the same, and then its order counts, which differs where overlapping pairs spell one token.
-class SentencePieceTokenizer : public Tokenizer {
+/// What the vocabularies of SentencePiece share: spaces become "▁", and a byte may have a token of its own, <0xHH>.
+class SpaceMarkTokenizer : public Tokenizer {
  public:
-  /// `scores` has one entry a token, finite. `unknown` stands for a byte that has no <0xHH> token, -1 for an error.
-  /// Throws TokenizerError for a byte token that is not spelt <0xHH>.
+  std::string bytes(int32_t id) const override;
+
+ protected:
+  /// `unknown` stands for what has no token, -1 for an error. Throws TokenizerError for a byte token not spelt <0xHH>.
+  SpaceMarkTokenizer(Vocabulary vocabulary, SpacePrefix prefix, int32_t unknown);
+
+  /// The text with "▁" for spaces, and before it or its words as `prefix` says.
+  std::string marked(std::string_view text, bool starts) const;
+  [[noreturn]] void no_token_for(char byte) const;
+
+  static constexpr std::string_view space_mark = "\xE2\x96\x81"; // U+2581
+  SpacePrefix prefix_;
+  int32_t unknown_;
+  std::array<int32_t, 256> byte_ids_;
+};
+
+/// SentencePiece BPE with byte fallback: the best-scored token that two neighbours spell together is merged first. No
+/// list of merges is needed, the vocabulary itself says what joins; tokenizer.json files have one all the same, and
+/// then its order counts, which differs where overlapping pairs spell one token.
+class SentencePieceTokenizer : public SpaceMarkTokenizer {
+ public:
+  /// `scores` has one entry a token, finite. Throws TokenizerError for a byte token that is not spelt <0xHH>.
   SentencePieceTokenizer(Vocabulary vocabulary, std::vector<float> scores, SpacePrefix prefix, int32_t unknown);
   /// With `merges`, "left right" in order of rank, instead of scores. Throws as ByteLevelTokenizer does, too.
   SentencePieceTokenizer(Vocabulary vocabulary, const std::vector<std::string_view>& merges, SpacePrefix prefix,
                          int32_t unknown);
 
-  std::string bytes(int32_t id) const override;
   const std::vector<float>& scores() const { return scores_; }
   const MergeTable* merges() const { return merges_ ? &*merges_ : nullptr; }
 
@@ -125,12 +146,9 @@ class SentencePieceTokenizer : public Tokenizer {
   void encode_segment(std::string_view text, std::vector<Symbol>& symbols, HeapQueue& queue, std::vector<int32_t>& ids,
                       Poll& poll) const;
   void append(std::string_view symbol, int32_t id, std::vector<int32_t>& ids) const;
-  void find_bytes();
+  void find_joints();
   std::vector<float> scores_;
   std::optional<MergeTable> merges_;
-  SpacePrefix prefix_;
-  int32_t unknown_;
-  std::array<int32_t, 256> byte_ids_;
   std::array<bool, 256> joins_space_; // by last byte of a character: some token has it before a "▁"
 };
 

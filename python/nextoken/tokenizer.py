@@ -11,7 +11,6 @@ some tens of milliseconds and takes about 6 MB, and no text makes it slow. Text 
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -19,8 +18,9 @@ import numpy as np
 
 from nextoken import _native
 from nextoken.inputs import check_ids
+from nextoken.normalizer import Normalizer
 from nextoken.text import StreamDecoder
-from nextoken.tokenizer_metadata import Options, VocabularyData, read_metadata
+from nextoken.tokenizer_metadata import MODELS, Options, VocabularyData, read_metadata
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -56,8 +56,18 @@ class Tokenizer:
                 list(options.patterns),
                 options.whole_words,
             )
+        elif options.model == "unigram":
+            assert vocabulary.scores is not None
+            self._native = _native.UnigramTokenizer(
+                vocabulary.tokens,
+                vocabulary.kinds,
+                names,
+                vocabulary.scores.astype(np.float64),
+                options.space_prefix,
+                -1 if options.unk_id is None else options.unk_id,
+                options.sums,
+            )
         else:
-            unknown = -1 if options.unk_id is None else options.unk_id
             self._native = _native.SentencePieceTokenizer(
                 vocabulary.tokens,
                 vocabulary.kinds,
@@ -65,8 +75,9 @@ class Tokenizer:
                 vocabulary.scores,
                 vocabulary.merges,
                 options.space_prefix,
-                unknown,
+                -1 if options.unk_id is None else options.unk_id,
             )
+        self._normalizer = Normalizer(options.steps) if options.steps else None
         for token_id, edges in options.edges:
             self._native.set_edges(token_id, edges)
         named = (self._native.find(name.encode()) for name in names)
@@ -177,23 +188,37 @@ class Tokenizer:
 
     def encode_rendered(self, text: str, mark: str) -> list[int]:
         """Ids of text in which the names of control tokens count, but for those broken by a `mark`, which vanishes."""
-        return self._encode(text, True) if mark not in text else self._encode_parts(text, mark)
+        return (
+            self._encode(text, True) if mark not in text else self._encode_parts(text, "control", True, mark)
+        )
 
-    def _encode(self, text: str, parse_special: bool) -> list[int]:
-        utf8, form = _utf8(text), self._options.form
-        if not form or unicodedata.is_normalized(form, text):  # type: ignore[arg-type]
-            return self._native.encode(utf8, parse_special)
+    def _encode(self, text: str, parse_special: bool, starts: bool = True) -> list[int]:
+        if self._normalizer is None:
+            return self._native.encode(_utf8(text), parse_special, starts)
+        if self._options.tokens_first:
+            return self._encode_parts(text, "all" if parse_special else "user_defined", starts)
         if parse_special:  # names are looked for in text as it was written
-            return self._encode_parts(text, "")
-        return self._native.encode(unicodedata.normalize(form, text).encode(), False)  # type: ignore[arg-type]
+            return self._encode_parts(text, "control", starts)
+        return self._encode_normal(text, starts)
 
-    def _encode_parts(self, text: str, mark: str) -> list[int]:
-        """Control tokens, and between them text by itself, without any `mark`."""
+    def _encode_normal(self, text: str, starts: bool) -> list[int]:
+        assert self._normalizer is not None
+        _utf8(text)
+        return self._native.encode(self._normalizer(text).encode(), False, starts)
+
+    def _encode_parts(self, text: str, tokens: str, starts: bool, mark: str = "") -> list[int]:
+        """Special tokens, and between them text by itself, without any `mark`."""
         ids: list[int] = []
         utf8, plain = _utf8(text), 0
-        for begin, end, token_id in [*self._native.control_spans(utf8, True), (len(utf8), len(utf8), None)]:
-            part = utf8[plain:begin].decode()
-            ids += self._encode(part.replace(mark, "") if mark else part, False)
+        for begin, end, token_id in [
+            *self._native.special_spans(utf8, tokens, True),
+            (len(utf8), len(utf8), None),
+        ]:
+            part, first = utf8[plain:begin].decode(), starts and plain == 0
+            if tokens == "control" and (self._options.tokens_first or self._normalizer is None):
+                ids += self._encode(part.replace(mark, "") if mark else part, False, first)
+            else:
+                ids += self._encode_normal(part.replace(mark, "") if mark else part, first)
             if token_id is not None:
                 ids.append(token_id)
             plain = end
@@ -202,7 +227,7 @@ class Tokenizer:
     def break_control_names(self, text: str, mark: str) -> str:
         """`text` with a `mark` inside each name of a control token, and at the end if one may begin there."""
         utf8, marked = _utf8(text), mark.encode()
-        while spans := self._native.control_spans(utf8):
+        while spans := self._native.special_spans(utf8, "control"):
             parts, done = [], 0
             for begin, _, _ in spans:
                 after = begin + len(utf8[begin : begin + 4].decode("utf-8", "ignore")[0].encode())
@@ -268,9 +293,10 @@ class Tokenizer:
 
     def _content(self) -> tuple[Options, VocabularyData]:
         native = self._native
-        scores = native.scores() if isinstance(native, _native.SentencePieceTokenizer) else None
-        both = (_native.ByteLevelTokenizer, _native.SentencePieceTokenizer)
-        merges = native.merges() if isinstance(native, both) else None
+        scored = (_native.SentencePieceTokenizer, _native.UnigramTokenizer)
+        merging = (_native.ByteLevelTokenizer, _native.SentencePieceTokenizer)
+        scores = native.scores() if isinstance(native, scored) else None
+        merges = native.merges() if isinstance(native, merging) else None
         return self._options, VocabularyData(native.texts(), native.kinds(), scores, merges)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -298,8 +324,7 @@ class Tokenizer:
         return hash((self._options, len(self)))
 
     def __repr__(self) -> str:
-        kind = "byte-level BPE" if self._options.model == "gpt2" else "SentencePiece BPE"
-        return f"<Tokenizer {kind}, {len(self)} tokens>"
+        return f"<Tokenizer {MODELS[self._options.model]}, {len(self)} tokens>"
 
 
 def _utf8(text: str) -> bytes:

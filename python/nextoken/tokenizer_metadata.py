@@ -9,12 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from nextoken.errors import TokenizerError, UnsupportedModelError
+from nextoken.normalizer import Step
 from nextoken.pretokenizers import ADD_BOS, PRE_TOKENIZERS, WHOLE_WORDS
 
 if TYPE_CHECKING:
     from nextoken import _native
 
 PREFIX = "tokenizer.ggml."
+MODELS = {"gpt2": "byte-level BPE", "llama": "SentencePiece BPE", "unigram": "SentencePiece Unigram"}
+GGUF_MODELS = {"gpt2": "gpt2", "llama": "llama", "t5": "unigram"}
 
 # Tokens that end an answer whatever the file declares: converters forget to say so. llama.cpp has the same list and,
 # like it, takes them for control tokens even where the file does not (Gemma's "</s>" is one such).
@@ -29,7 +32,7 @@ END_NAMES = (
 class Options:
     """All of a tokenizer but its vocabulary."""
 
-    model: str  # "gpt2": byte-level BPE, "llama": SentencePiece BPE
+    model: str  # of MODELS
     patterns: tuple[str, ...]
     space_prefix: str  # "none", "every_start" and so on: see csrc/tokenizer/tokenizer.h
     add_bos: bool
@@ -41,7 +44,9 @@ class Options:
     end_ids: frozenset[int]  # declared: end of sequence, of turn, of message
     chat_template: str | None
     whole_words: bool = False  # of a byte-level one: a word that is a token is not merged
-    form: str = ""  # Unicode normal form that text is brought to, "NFC" and so on
+    steps: tuple[Step, ...] = ()  # what is done to text before: see nextoken/normalizer.py
+    tokens_first: bool = False  # user-defined tokens are looked for in text as it was written
+    sums: str = ""  # of Unigram: see csrc/tokenizer/unigram.h
     edges: tuple[tuple[int, int], ...] = ()  # of special tokens: see Edge in csrc/tokenizer/tokenizer.h
     end_names: tuple[str, ...] = END_NAMES  # of control tokens that end an answer, if the vocabulary has them
 
@@ -52,7 +57,7 @@ class VocabularyData:
 
     tokens: list[bytes] | _native.Strings
     kinds: npt.NDArray[np.uint8]
-    scores: npt.NDArray[np.float32] | None
+    scores: npt.NDArray[np.float32] | npt.NDArray[np.float64] | None
     merges: list[bytes] | _native.Strings | None
 
 
@@ -65,12 +70,11 @@ def read_metadata(file: _native.GGUFFile) -> tuple[Options, VocabularyData]:
     model = _get(file, "model", str)
     if model is None or model in ("none", "no_vocab"):
         raise TokenizerError("the file has no tokenizer (tokenizer.ggml.model); only token ids can be used")
-    if model not in ("gpt2", "llama"):
-        raise UnsupportedModelError(
-            f"tokenizer.ggml.model is {_short(model)}; this version knows 'gpt2' (byte-level BPE) and 'llama' "
-            "(SentencePiece BPE)"
-        )
-    byte_level, pre = model == "gpt2", _get(file, "pre", str)
+    if model not in GGUF_MODELS:
+        known = ", ".join(f"{name!r} ({MODELS[kind]})" for name, kind in GGUF_MODELS.items())
+        raise UnsupportedModelError(f"tokenizer.ggml.model is {_short(model)}; this version knows {known}")
+    model, pre = GGUF_MODELS[model], _get(file, "pre", str)
+    byte_level, unigram = model == "gpt2", model == "unigram"
     vocabulary = VocabularyData(
         tokens := _strings(file, "tokens"),
         _kinds(file, len(tokens)),
@@ -88,28 +92,46 @@ def read_metadata(file: _native.GGUFFile) -> tuple[Options, VocabularyData]:
             )
         return token_id
 
-    # SentencePiece models of the Llama family leave these out; byte-level ones have no common default.
-    bos_id = special("bos_token_id", None if byte_level else 1)
-    eos_id = special("eos_token_id", None if byte_level else 2)
+    # SentencePiece models of the Llama and T5 families leave these out; byte-level ones have no common default.
+    bos, eos, unk, pad = {"gpt2": (None,) * 4, "llama": (1, 2, 0, None), "unigram": (None, 1, 2, 0)}[model]
+    bos_id, eos_id = special("bos_token_id", bos), special("eos_token_id", eos)
     ends = (eos_id, special("eot_token_id"), special("eom_token_id"))
     options = Options(
         model=model,
         patterns=_patterns(file) if byte_level else (),
         space_prefix="every_start" if _flag(file, "add_space_prefix", not byte_level) else "none",
-        add_bos=_flag(file, "add_bos_token", pre in ADD_BOS if byte_level else True),
-        add_eos=_flag(file, "add_eos_token", False),
+        add_bos=_flag(file, "add_bos_token", pre in ADD_BOS if byte_level else not unigram),
+        add_eos=_flag(file, "add_eos_token", unigram),
         bos_id=bos_id,
         eos_id=eos_id,
-        unk_id=special("unknown_token_id", None if byte_level else 0),
-        pad_id=special("padding_token_id"),
+        unk_id=special("unknown_token_id", unk),
+        pad_id=special("padding_token_id", pad),
         end_ids=frozenset(i for i in ends if i is not None),
         chat_template=_chat_template(file),
         whole_words=byte_level and pre in WHOLE_WORDS,
+        steps=_steps(file) if unigram else (),
+        tokens_first=unigram,
+        sums="doubles" if unigram else "",
     )
     for flag, name, token_id in (("bos", "bos", bos_id), ("eos", "eos", eos_id)):
         if getattr(options, f"add_{flag}") and token_id is None:
             raise TokenizerError(f"{PREFIX}add_{flag}_token is true but there is no {PREFIX}{name}_token_id")
     return options, vocabulary
+
+
+def _steps(file: _native.GGUFFile) -> tuple[Step, ...]:
+    """What a Unigram model does to text before."""
+    if _flag(file, "treat_whitespace_as_suffix", False):
+        raise UnsupportedModelError(f"{PREFIX}treat_whitespace_as_suffix is true, this version knows false")
+    steps: list[Step] = []
+    blob = file.get(key := PREFIX + "precompiled_charsmap")
+    if blob is not None:
+        if not isinstance(blob, np.ndarray) or blob.dtype not in (np.uint8, np.int8):
+            raise TokenizerError(f"{key} is of type {file.kind(key)}, not arr[u8]")
+        steps.append(("charsmap", blob.tobytes(), "longest"))
+    if _flag(file, "remove_extra_whitespaces", False):
+        steps.append(("spaces",))
+    return tuple(steps)
 
 
 def _patterns(file: _native.GGUFFile) -> tuple[str, ...]:

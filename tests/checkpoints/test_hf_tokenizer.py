@@ -144,7 +144,7 @@ def test_a_pattern_of_its_own_and_whole_words_as_llama3_has_them(tmp_path: Path)
 @pytest.mark.parametrize(
     ("json_of", "part", "value", "message"),
     [
-        (llama_tokenizer_json, "model.type", "Unigram", "model.type is 'Unigram'"),
+        (llama_tokenizer_json, "model.type", "WordLevel", "model.type is 'WordLevel'"),
         (llama_tokenizer_json, "model.type", "WordPiece", "model.type is 'WordPiece'"),
         (llama_tokenizer_json, "model.dropout", 0.1, "model.dropout is '0.1'"),
         (llama_tokenizer_json, "model.end_of_word_suffix", "</w>", "end_of_word_suffix"),
@@ -285,7 +285,7 @@ def test_a_sentencepiece_model_has_the_ids_of_the_gguf_of_its_vocabulary(tmp_pat
         (b"\x0b", errors.TokenizerError, "wire type 3"),
         (b"\xff" * 11, errors.TokenizerError, "more than ten bytes"),
         (b"\x08\x01", errors.TokenizerError, "a number instead of bytes"),
-        (sentencepiece_model(model_type=1), errors.UnsupportedModelError, "model_type is 1"),
+        (sentencepiece_model(model_type=3), errors.UnsupportedModelError, "model_type is 3"),
         (sentencepiece_model(byte_fallback=0), errors.UnsupportedModelError, "byte_fallback is 0"),
     ],
 )

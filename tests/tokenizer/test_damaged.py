@@ -10,7 +10,7 @@ import pytest
 
 from nextoken.errors import TokenizerError, UnsupportedModelError
 from nextoken.tokenizer import Tokenizer
-from tests.gguf_pieces import ARRAY, U8, Typed
+from tests.gguf_pieces import ARRAY, STRING, U8, Typed
 from tests.gguf_tokenizers import gemma_tokenizer, llama_tokenizer
 from tests.tokenizer.tiny import build, kinds, scores, sentence_piece
 
@@ -24,6 +24,7 @@ FAULTS: list[tuple[str, dict[str, Any], str]] = [
     ("llama", {"tokens": None}, "tokenizer.ggml.tokens is missing"),
     ("llama", {"tokens": "text"}, "tokenizer.ggml.tokens"),
     ("llama", {"tokens": Typed(ARRAY, [1, 2], element=U8)}, "tokenizer.ggml.tokens"),
+    ("llama", {"tokens": Typed(ARRAY, [], element=STRING)}, "tokenizer.ggml.tokens is empty"),
     ("llama", {"token_type": kinds([1] * (N_LLAMA - 1))}, "tokenizer.ggml.token_type"),
     ("llama", {"token_type": kinds([1] * (N_LLAMA + 1))}, "tokenizer.ggml.token_type"),
     ("llama", {"token_type": Typed(ARRAY, [1] * N_LLAMA, element=U8)}, "tokenizer.ggml.token_type"),
@@ -31,6 +32,7 @@ FAULTS: list[tuple[str, dict[str, Any], str]] = [
     ("llama", {"token_type": kinds([7] * N_LLAMA)}, "tokenizer.ggml.token_type"),
     ("gemma", {"scores": None}, "tokenizer.ggml.scores"),
     ("gemma", {"scores": scores([0.0] * (N_GEMMA - 1))}, "tokenizer.ggml.scores"),
+    ("gemma", {"scores": scores([0.0] * (N_GEMMA + 1))}, "tokenizer.ggml.scores"),
     ("gemma", {"scores": Typed(ARRAY, [0] * N_GEMMA, element=U8)}, "tokenizer.ggml.scores"),
     ("gemma", {"scores": scores([0.0] * (N_GEMMA - 1) + [float("nan")])}, rf"scores\[{N_GEMMA - 1}\]"),
     ("gemma", {"scores": scores([float("-inf")] * N_GEMMA)}, r"scores\[0\]"),
@@ -70,7 +72,7 @@ def test_a_default_id_must_be_in_the_vocabulary_too(tmp_path: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("model", ["bert", "t5", "x" * 1000])
+@pytest.mark.parametrize("model", ["bert", "rwkv", "x" * 1000])
 def test_other_kinds_of_tokenizer_are_refused_by_name(tmp_path: Path, model: str) -> None:
     with pytest.raises(UnsupportedModelError, match=f"'{model[:64]}") as error:
         build(tmp_path, "llama", model=model)

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tokenizers
+from tokenizers import Regex, models, normalizers, pre_tokenizers
 
 from nextoken import _native
+from nextoken.errors import UnsupportedModelError
 from nextoken.pretokenizers import PRE_TOKENIZERS
 from nextoken.tokenizer import Tokenizer, tokenizer_from_gguf
 from tests.tokenizer.make_strings import strings
@@ -65,6 +68,43 @@ def test_the_pairs_of_llama_cpp_s_own_tests(name: str) -> None:
     tokenizer = tokenizer_of(name)
     for text, row in zip(texts, rows, strict=False):
         assert tokenizer.encode(text, add_special_tokens=False) == [int(i) for i in row.split()], text
+
+
+@needs_files
+@pytest.mark.models
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("bert-bge", "tokenizer.ggml.model is 'bert'"),
+        ("gemma-4", "tokenizer.ggml.model is 'gemma4'"),
+        ("aquila", "tokenizer.ggml.pre is missing"),
+        ("gpt-neox", "tokenizer.ggml.pre is missing"),
+    ],
+)
+def test_other_vocabularies_are_refused_by_name(name: str, message: str) -> None:
+    with pytest.raises(UnsupportedModelError, match=message):
+        tokenizer_of(name)
+
+
+@needs_files
+@pytest.mark.models
+def test_a_unigram_vocabulary_of_a_quarter_million_tokens() -> None:
+    """XLM-R's, which llama.cpp has no pairs for: the ids of the tokenizers library, where its map changes nothing."""
+    assert WHERE is not None
+    file = _native.GGUFFile(file_of(WHERE, "nomic-bert-moe"))
+    names, scores = file.get("tokenizer.ggml.tokens"), file.get("tokenizer.ggml.scores")
+    theirs = tokenizers.Tokenizer(models.Unigram([*zip(names, scores.tolist(), strict=True)], unk_id=3))
+    theirs.normalizer = normalizers.Replace(Regex(" {2,}"), " ")
+    theirs.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always", split=False)
+    chars_map = _native.CharsMap(file.get("tokenizer.ggml.precompiled_charsmap").tobytes())
+    ours, compared = tokenizer_from_gguf(file), 0
+    for text in strings():
+        plain = text.strip(" ")
+        if chars_map.apply(plain.encode(), False) != plain.encode() or "<" in plain:
+            continue
+        compared += 1
+        assert ours.encode(text, add_special_tokens=False) == theirs.encode(plain).ids, text
+    assert compared > 3000
 
 
 def cut_by(pattern: str) -> _native.ByteLevelTokenizer:

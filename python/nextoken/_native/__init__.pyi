@@ -1108,11 +1108,6 @@ class Tokenizer:
         Whether the text could be the beginning of a control token.
         """
 
-    def control_spans(self, text: bytes, edges: bool = False) -> list[typing.Any]:
-        """
-        (begin, end, id) in bytes, wherever a control token is spelt; with `edges` and the white space it takes.
-        """
-
     def decode(
         self,
         ids: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
@@ -1123,9 +1118,9 @@ class Tokenizer:
         The bytes of all ids, joined.
         """
 
-    def encode(self, text: bytes, parse_special: bool) -> list[typing.Any]:
+    def encode(self, text: bytes, parse_special: bool, starts: bool = True) -> list[typing.Any]:
         """
-        Ids of UTF-8 bytes. The GIL is released; Ctrl-C is seen.
+        Ids of UTF-8 bytes; `starts`: nothing stands before them. The GIL is released; Ctrl-C is seen.
         """
 
     def find(self, text: str | bytes) -> int:
@@ -1144,6 +1139,11 @@ class Tokenizer:
     ) -> None:
         """
         A special token takes white space on its left (1) or right (2) along, or is none within a word (4). To be called before anything is encoded.
+        """
+
+    def special_spans(self, text: bytes, tokens: str | bytes, edges: bool = False) -> list[typing.Any]:
+        """
+        (begin, end, id) in bytes, wherever a special token is spelt; with `edges` and the white space it takes. tokens: 'control', 'user_defined' or 'all'.
         """
 
     def texts(self) -> list[typing.Any]:
@@ -1194,6 +1194,38 @@ class SentencePieceTokenizer(Tokenizer):
 
     def merges(self) -> list[typing.Any] | None: ...
     def scores(self) -> numpy.typing.NDArray[numpy.float32] | None: ...
+
+class UnigramTokenizer(Tokenizer):
+    """
+    SentencePiece's Unigram: the most likely spelling.
+    """
+
+    def __init__(
+        self,
+        tokens: list[bytes] | Strings,
+        kinds: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8],
+        control_names: collections.abc.Sequence[str],
+        scores: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        prefix: str | bytes,
+        unknown: typing.SupportsInt | typing.SupportsIndex,
+        sums: str | bytes,
+    ) -> None:
+        """
+        prefix: as of SentencePieceTokenizer, or 'every_word'. sums: 'floats', 'doubles' or 'doubles_by_word'.
+        """
+
+    def scores(self) -> numpy.typing.NDArray[numpy.float64]: ...
+
+class CharsMap:
+    """
+    The precompiled map of characters that SentencePiece models carry.
+    """
+
+    def __init__(self, blob: bytes) -> None: ...
+    def apply(self, text: bytes, clusters: bool) -> bytes:
+        """
+        UTF-8 bytes with what the map has instead: of the longest texts it knows, or cluster by cluster.
+        """
 
 def append(
     model: Model,

@@ -15,13 +15,13 @@ from nextoken import _native
 from nextoken.checkpoints.hf_pieces import CONTROL, MOST_TOKENS, UNKNOWN, USER_DEFINED, Pieces
 from nextoken.errors import TokenizerError, UnsupportedModelError
 
-BPE = 2
+UNIGRAM, BPE = 1, 2
 MOST_BYTES = 256 << 20
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
 
 def read(path: str, settings: Mapping[str, Any]) -> Pieces:
-    """A BPE model with byte fallback; tokens of tokenizer_config.json's added_tokens_decoder follow its own.
+    """A BPE model with byte fallback or Unigram; tokens of tokenizer_config.json's added_tokens_decoder follow its own.
 
     Raises TokenizerError for a damaged file, UnsupportedModelError for another kind of model.
     """
@@ -52,16 +52,22 @@ def read(path: str, settings: Mapping[str, Any]) -> Pieces:
             normalizer = dict(_fields(_bytes(value, path), path))
         if len(pieces.tokens) > MOST_TOKENS:
             raise TokenizerError(f"{path}: more than {MOST_TOKENS} pieces")
+    if trainer.get(3, UNIGRAM) == UNIGRAM:
+        pieces.model, pieces.sums, pieces.tokens_first = "unigram", "floats", True
     for field, found, known in (
-        ("trainer_spec.model_type", trainer.get(3, 1), BPE),
-        ("trainer_spec.treat_whitespace_as_suffix", trainer.get(24, 0), 0),
-        ("trainer_spec.byte_fallback", trainer.get(35, 0), 1),
-        ("normalizer_spec.precompiled_charsmap", normalizer.get(2, b""), b""),
-        ("normalizer_spec.remove_extra_whitespaces", normalizer.get(4, 1), 0),
+        ("trainer_spec.model_type", trainer.get(3, UNIGRAM), (UNIGRAM, BPE)),
+        ("trainer_spec.treat_whitespace_as_suffix", trainer.get(24, 0), (0,)),
+        ("trainer_spec.byte_fallback", trainer.get(35, 0), (1,) if pieces.model == "llama" else (0, 1)),
+        ("normalizer_spec.escape_whitespaces", normalizer.get(5, 1), (1,)),
     ):
-        if found != known:
-            shown = f"{len(found)} bytes" if isinstance(found, bytes) else repr(found)
-            raise UnsupportedModelError(f"{path}: {field} is {shown}, this version knows {known!r}")
+        if found not in known:
+            raise UnsupportedModelError(
+                f"{path}: {field} is {found!r}, this version knows {' and '.join(map(str, known))}"
+            )
+    if charsmap := _bytes(normalizer.get(2, b""), path):
+        pieces.steps.append(("charsmap", charsmap, "longest"))
+    if normalizer.get(4, 1):
+        pieces.steps.append(("spaces",))
     pieces.space_prefix = "every_start" if normalizer.get(3, 1) else "none"
     for name, number, default in (
         ("unk_token", 40, 0),

@@ -14,14 +14,15 @@ import numpy as np
 from nextoken import _native
 from nextoken.checkpoints import hf_sentencepiece
 from nextoken.checkpoints.gguf import shortened
-from nextoken.checkpoints.hf_pieces import read_tokenizer_json
+from nextoken.checkpoints.hf_bpe import BPEReader
+from nextoken.checkpoints.hf_pieces import CONTROL, Pieces, TokenizerJSON
+from nextoken.checkpoints.hf_unigram import UnigramReader
 from nextoken.checkpoints.json_file import read_json
-from nextoken.errors import TokenizerError
+from nextoken.errors import ModelFormatError, TokenizerError, UnsupportedModelError
 from nextoken.tokenizer import Tokenizer
 from nextoken.tokenizer_metadata import END_NAMES, Options, VocabularyData
 
 SPECIAL = ("bos_token", "eos_token", "unk_token", "pad_token")
-CONTROL = 3
 MOST_TEMPLATE_BYTES = 4 << 20
 
 
@@ -29,11 +30,11 @@ def tokenizer_from_folder(folder: str, vocab_size: int) -> Tokenizer:
     """Build the tokenizer of a folder whose model has `vocab_size` tokens.
 
     Raises TokenizerError, naming the field, if there is none or it is damaged; UnsupportedModelError, naming the part,
-    for what this version can not do exactly; ModelFormatError for files that are no JSON.
+    for what this version can not do exactly.
     """
     settings = _optional(folder, "tokenizer_config.json")
     if os.path.exists(path := os.path.join(folder, "tokenizer.json")):
-        pieces = read_tokenizer_json(read_json(path), path)
+        pieces = read_tokenizer_json(_json(path), path)
     elif os.path.exists(path := os.path.join(folder, "tokenizer.model")):
         pieces = hf_sentencepiece.read(path, settings)
     else:
@@ -72,7 +73,9 @@ def tokenizer_from_folder(folder: str, vocab_size: int) -> Tokenizer:
         end_ids=frozenset(i for i in ends if i is not None),
         chat_template=_chat_template(folder, settings),
         whole_words=pieces.whole_words,
-        form=pieces.form,
+        steps=tuple(pieces.steps),
+        tokens_first=pieces.tokens_first,
+        sums=pieces.sums,
         edges=tuple(pieces.edges),
         end_names=tuple(
             n for n in END_NAMES if n.encode() in ids and pieces.kinds[ids[n.encode()]] == CONTROL
@@ -82,8 +85,29 @@ def tokenizer_from_folder(folder: str, vocab_size: int) -> Tokenizer:
         if getattr(options, f"add_{name}") and getattr(options, f"{name}_id") is None:
             raise TokenizerError(f"{folder}: add_{name}_token is true but there is no {name}_token")
     kinds = np.array(pieces.kinds, np.uint8)
-    scores = None if pieces.scores is None else np.array(pieces.scores, np.float32)
-    return Tokenizer(options, VocabularyData(pieces.tokens, kinds, scores, pieces.merges))
+    scores = None
+    if pieces.scores is not None:
+        scores = np.array(pieces.scores, np.float64 if pieces.model == "unigram" else np.float32)
+    vocabulary = VocabularyData(pieces.tokens, kinds, scores, pieces.merges)
+    try:
+        return Tokenizer(options, vocabulary)
+    except TokenizerError:
+        raise
+    except ValueError as error:  # of a pattern
+        raise UnsupportedModelError(f"{path}: pre_tokenizer: {error}") from None
+
+
+def read_tokenizer_json(values: Mapping[str, Any], path: str) -> Pieces:
+    """Raises TokenizerError, naming the field, for what is damaged; UnsupportedModelError for what is not known."""
+    file = TokenizerJSON(values, path)
+    model = file.object("model")
+    kind = model.get("type", "BPE" if "merges" in model else None)
+    if kind not in ("BPE", "Unigram"):
+        raise file.unsupported("model.type", kind, "BPE and Unigram")
+    for name in ("truncation", "padding"):
+        if values.get(name) is not None:
+            raise file.unsupported(name, values[name], "none")
+    return BPEReader(values, path).read() if kind == "BPE" else UnigramReader(values, path).read()
 
 
 def _end_ids(folder: str, n_tokens: int) -> set[int]:
@@ -137,4 +161,11 @@ def _flag(settings: Mapping[str, Any], name: str, default: bool) -> bool:
 
 def _optional(folder: str, name: str) -> dict[str, Any]:
     path = os.path.join(folder, name)
-    return read_json(path) if os.path.exists(path) else {}
+    return _json(path) if os.path.exists(path) else {}
+
+
+def _json(path: str) -> dict[str, Any]:
+    try:
+        return read_json(path)
+    except ModelFormatError as error:
+        raise TokenizerError(str(error)) from None
