@@ -176,7 +176,7 @@ def _name_on_disk(path: str) -> str:
         return os.path.basename(path).removesuffix(".gguf")
     if os.path.exists(os.path.join(path, "config.json")):
         return os.path.basename(os.path.abspath(path))
-    raise IsADirectoryError(21, os.strerror(21), path)
+    raise IsADirectoryError(21, "a folder without config.json is no model", path)
 
 
 def _check_choice(what: str, value: Any, choices: tuple[str, ...]) -> None:

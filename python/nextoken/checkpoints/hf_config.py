@@ -14,6 +14,7 @@ logger = logging.getLogger("nextoken")
 
 # Keys that say nothing about the arithmetic: training, bookkeeping, and what other files say again. `auto_map` names
 # code that comes with a model; it is never run.
+MOST = 1 << 53  # JSON's integers have no end; beyond this not even their doubles are exact
 HARMLESS = frozenset({
     "_attn_implementation_autoset", "_name_or_path", "architectures", "attention_dropout", "auto_map", "bos_token_id",
     "cache_implementation", "chunk_size_feed_forward", "decoder_start_token_id", "dtype", "embd_pdrop",
@@ -71,13 +72,17 @@ class ConfigJson:
 
     def integer(self, key: str, default: int | None = None) -> int:
         value = self._get(key, default)
-        if type(value) is not int:
+        if type(value) is not int or abs(value) > MOST:
             raise self.error(key, f"is {_shown(value)}, an integer was expected")
         return value
 
     def number(self, key: str, default: float | None = None) -> float:
         value = self._get(key, default)
-        if type(value) not in (int, float) or not math.isfinite(value):
+        if (
+            type(value) not in (int, float)
+            or (type(value) is int and abs(value) > MOST)
+            or not math.isfinite(value)
+        ):
             raise self.error(key, f"is {_shown(value)}, a number was expected")
         return float(value)
 

@@ -236,6 +236,9 @@ def open_shards(folder: str) -> tuple[list[str], list[_native.File]]:
         names = sorted(set(read_index(index).values()))
     files: list[_native.File] = []
     paths = [os.path.join(folder, name) for name in names]
+    for path in paths:
+        if names != [ONE_FILE] and not os.path.exists(path):
+            raise FileNotFoundError(2, f"no such file, which {INDEX} names", path)
     try:
         files.extend(_native.File(os.fsencode(path)) for path in paths)
     except BaseException:

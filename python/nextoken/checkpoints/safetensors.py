@@ -14,7 +14,7 @@ from typing import Any
 from nextoken import _native
 from nextoken.checkpoints.gguf import shortened
 from nextoken.checkpoints.json_file import parse_object
-from nextoken.errors import ModelFormatError, ModelTruncatedError
+from nextoken.errors import ModelFormatError, ModelTruncatedError, UnsupportedModelError
 
 MOST_HEADER_BYTES = 100_000_000
 # Bits of an element.
@@ -35,7 +35,8 @@ class Stored:
 def read_header(file: _native.File, path: str) -> dict[str, Stored]:
     """The tensors of a safetensors file by name. They lie in the file, fill it, and do not overlap.
 
-    Raises ModelTruncatedError or ModelFormatError with `.path .offset .field`, OSError.
+    Raises ModelTruncatedError or ModelFormatError with `.path .offset .field`, UnsupportedModelError for a type of
+    element that is not known, OSError.
     """
     if file.size < 8:
         raise ModelTruncatedError(
@@ -56,7 +57,9 @@ def read_header(file: _native.File, path: str) -> dict[str, Stored]:
             path=path, offset=8, field="header", expected=8 + n, actual=file.size,
         )  # fmt: skip
     header = parse_object(file.read(8, n, "header"), path, 8, "header")
-    header.pop("__metadata__", None)
+    metadata = header.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise _error(path, "__metadata__", "is no object of strings, so it is no metadata")
     tensors = {name: _stored(name, entry, path, 8 + n, file.size) for name, entry in header.items()}
     end = 8 + n
     for name, tensor in sorted(tensors.items(), key=lambda item: (item[1].offset, item[1].nbytes)):
@@ -78,8 +81,12 @@ def _stored(name: str, entry: Any, path: str, data: int, size: int) -> Stored:
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise _error(path, name, "is not described by dtype, shape and data_offsets")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
-    if not isinstance(dtype, str) or dtype not in DTYPES:
+    if not isinstance(dtype, str):
         raise _error(path, name, f"has the dtype {shortened(str(dtype))}, which is none of the format")
+    if dtype not in DTYPES:
+        raise UnsupportedModelError(
+            f"{path}: tensor {shortened(name)} is {shortened(dtype)}, this version knows {', '.join(DTYPES)}"
+        )
     if not _naturals(shape) or len(shape) > 8:
         raise _error(path, name, "has a shape that is no short list of sizes")
     if not _naturals(offsets) or len(offsets) != 2:
