@@ -15,7 +15,7 @@ import pytest
 from nextoken import LLM, errors
 from nextoken.checkpoints import safetensors
 from tests.checkpoints.test_folder import bits, edit
-from tests.hf_folders import llama_folder, safetensors_bytes, write_weights
+from tests.hf_folders import as_dtype, llama_folder, safetensors_bytes, write_weights
 
 HUGE = 10**400
 
@@ -143,6 +143,25 @@ def test_numbers_that_are_no_weights_are_unsupported(tmp_path: Path, dtype: Any)
     (folder / "model.safetensors").write_bytes(data)
     with pytest.raises(errors.UnsupportedModelError, match=f"model.norm.weight' is {stored}"):
         LLM(folder)
+
+
+def test_types_may_be_mixed_and_each_is_exact(tmp_path: Path) -> None:
+    """Row D16; F64, which no model has, is refused by name (tests/checkpoints/test_folder.py)."""
+    folder = llama_folder(tmp_path)
+    raw = (folder / "model.safetensors").read_bytes()
+    n = 8 + int.from_bytes(raw[:8], "little")
+    mixed, plain = {}, {}
+    for i, (name, entry) in enumerate(json.loads(raw[8:n]).items()):
+        if name == "__metadata__":
+            continue
+        begin, end = entry["data_offsets"]
+        values = np.frombuffer(raw[n + begin : n + end], "<f4").reshape(entry["shape"])
+        mixed[name] = as_dtype(values, "BF16") if i % 2 else values.astype("<f2")
+        plain[name] = (mixed[name].astype("<u4") << 16).view("<f4") if i % 2 else mixed[name].astype("<f4")
+    write_weights(folder, mixed)
+    of_mixed = bits(folder, dtype="f32")
+    write_weights(folder, plain)
+    assert of_mixed == bits(folder, dtype="f32")
 
 
 def test_a_folder_without_tensors_names_what_is_missing(tmp_path: Path) -> None:
