@@ -12,6 +12,13 @@ namespace {
 
 constexpr double unknown_penalty = 10;
 
+/// As a number that sorts as they do.
+uint64_t first_eight(std::string_view text) {
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < 8; ++i) bytes = bytes << 8 | (i < text.size() ? static_cast<unsigned char>(text[i]) : 0);
+  return bytes;
+}
+
 } // namespace
 
 UnigramTokenizer::UnigramTokenizer(Vocabulary vocabulary, std::vector<double> scores, SpacePrefix prefix,
@@ -29,27 +36,29 @@ UnigramTokenizer::UnigramTokenizer(Vocabulary vocabulary, std::vector<double> sc
     if (static_cast<int64_t>(text.size()) > most_token_bytes)
       throw TokenizerError("token " + std::to_string(id) + " has " + std::to_string(text.size()) +
                            " bytes; those of a Unigram model have at most " + std::to_string(most_token_bytes));
-    if (vocabulary_.find(text) == id) order_.push_back(id); // of equal texts the first; the empty one is none
+    if (vocabulary_.find(text) == id) order_.push_back({first_eight(text), id}); // of equals the first; no empty one
   }
   if (std::isfinite(worst)) unknown_score_ = worst - unknown_penalty;
   if (sums_ == Sums::floats) unknown_score_ = static_cast<float>(unknown_score_);
-  std::sort(order_.begin(), order_.end(),
-            [&](int32_t a, int32_t b) { return vocabulary_.text(a) < vocabulary_.text(b); });
+  std::sort(order_.begin(), order_.end(), [&](const Entry& a, const Entry& b) {
+    if (a.beginning != b.beginning) return a.beginning < b.beginning;
+    return vocabulary_.text(a.id) < vocabulary_.text(b.id);
+  });
   first_.fill(0);
-  for (const int32_t id : order_) ++first_[static_cast<unsigned char>(vocabulary_.text(id)[0]) + 1];
+  for (const Entry& entry : order_) ++first_[byte_of(entry, 0) + 1];
   for (size_t b = 1; b < first_.size(); ++b) first_[b] += first_[b - 1];
 }
 
 template <typename Visit>
 void UnigramTokenizer::each_prefix(std::string_view text, Visit visit) const {
-  const auto byte_at = [](std::string_view t, size_t i) { return static_cast<unsigned char>(t[i]); };
-  auto low = order_.begin() + first_[byte_at(text, 0)], high = order_.begin() + first_[byte_at(text, 0) + 1];
+  const auto first = static_cast<unsigned char>(text[0]);
+  auto low = order_.begin() + first_[first], high = order_.begin() + first_[first + 1];
   for (size_t depth = 1; low < high; ++depth) { // [low, high) begin with `depth` bytes of the text
-    if (vocabulary_.text(*low).size() == depth) visit(*low++, depth);
+    if (vocabulary_.text(low->id).size() == depth) visit((low++)->id, depth);
     if (depth == text.size()) return;
-    const unsigned char next = byte_at(text, depth);
-    const auto before = [&](int32_t id, int byte) { return byte_at(vocabulary_.text(id), depth) < byte; };
-    low = std::lower_bound(low, high, int{next}, before);
+    const int next = static_cast<unsigned char>(text[depth]);
+    const auto before = [&](const Entry& entry, int byte) { return byte_of(entry, depth) < byte; };
+    low = std::lower_bound(low, high, next, before);
     high = std::lower_bound(low, high, next + 1, before);
   }
 }

@@ -36,6 +36,16 @@ class UnigramTokenizer : public SpaceMarkTokenizer {
   void encode_plain(std::string_view text, bool starts, std::vector<int32_t>& ids, Poll& poll) const override;
   void encode_piece(std::string_view text, std::vector<Node>& nodes, std::vector<int32_t>& ids, Poll& poll) const;
 
+  /// A token by its text, of which the first eight bytes stand here, so that looking for it seldom leaves the table.
+  struct Entry {
+    uint64_t beginning;
+    int32_t id;
+  };
+  unsigned char byte_of(const Entry& entry, size_t i) const {
+    if (i < 8) return static_cast<unsigned char>(entry.beginning >> (56 - 8 * i));
+    return static_cast<unsigned char>(vocabulary_.text(entry.id)[i]);
+  }
+
   /// Calls visit(id, length) for each token that `text` begins with, shortest first.
   template <typename Visit>
   void each_prefix(std::string_view text, Visit visit) const;
@@ -44,7 +54,7 @@ class UnigramTokenizer : public SpaceMarkTokenizer {
   double unknown_score_ = 0;
   Sums sums_;
   bool spells_bytes_;
-  std::vector<int32_t> order_;     // ids by text
+  std::vector<Entry> order_;       // by text
   std::array<int32_t, 257> first_; // by first byte: where in order_ such texts begin
 };
 
