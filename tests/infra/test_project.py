@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent.parent
 TARGETS = {
     *("help", "build", "demo", "bench", "bench-peers", "bench-check", "docs", "clean"),
     *("test", "test-models", "compare-transformers", "compare-random", "bits", "lint", "format", "stubs"),
-    *("asan", "tsan", "native"),
+    *("asan", "tsan", "native", "models-page"),
     *("cuda", "cuda-all", "cuda-host", "test-cuda", "bench-cuda"),
     *("wheels", "release-check", "hashes"),
 }

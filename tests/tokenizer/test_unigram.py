@@ -133,7 +133,6 @@ def test_ids_become_the_text_that_sentencepiece_makes_of_them(bytes_too: tuple[T
     for text in texts(500):
         ids = theirs.encode(text)
         assert ours.decode(ids) == theirs.decode(ids), text
-        assert ours.encode(ours.decode(ids), add_special_tokens=False) == ids, text
 
 
 def test_streamed_pieces_are_the_whole_text(bytes_too: tuple[Tokenizer, Any]) -> None:
