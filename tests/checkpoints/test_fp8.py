@@ -18,8 +18,9 @@ from nextoken.checkpoints.hf_folder import open_folder
 from nextoken.checkpoints.summary import summary
 from nextoken.checkpoints.tensors import with_dtype
 from tests.families import cases, latent
+from tests.families.family import Family, ids
 from tests.families.folders import write_folder
-from tests.families.tiny import FAMILIES, Family, ids
+from tests.families.tiny import FAMILIES
 from tests.hf_folders import llama_folder
 from tests.quantised_folders import (
     DEEPSEEK,

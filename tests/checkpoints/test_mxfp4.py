@@ -18,8 +18,9 @@ from nextoken.architectures import plan
 from nextoken.checkpoints.gguf import open_gguf
 from nextoken.checkpoints.hf_folder import open_folder
 from nextoken.checkpoints.hf_translation import translate
+from tests.families.family import ids
 from tests.families.folders import write_folder
-from tests.families.tiny import FAMILIES, gguf_tensors, ids, write
+from tests.families.tiny import FAMILIES, gguf_tensors, write
 from tests.gguf_pieces import Tensor
 from tests.hf_folders import Typed, write_weights
 from tests.quantised_folders import (

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from nextoken import LLM, errors
+from tests.families.family import ids
 from tests.families.folders import write_folder
-from tests.families.tiny import FAMILIES, ids
+from tests.families.tiny import FAMILIES
 from tests.hf_folders import llama_folder
 from tests.quantised_folders import (
     DEEPSEEK,

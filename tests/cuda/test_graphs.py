@@ -9,8 +9,8 @@ import pytest
 
 from nextoken import LLM, device
 from tests.cuda.conftest import CARD_BYTES
-from tests.families import tiny
-from tests.families.tiny import FAMILIES, ids, write
+from tests.families.family import N_LAYERS, ids
+from tests.families.tiny import FAMILIES, write
 from tests.reference import assert_same_bits
 
 
@@ -39,8 +39,8 @@ def test_one_graph_serves_a_context_that_grows(host: Any, card: Any, path: Path)
     assert host.graphs(card) == {"made": 1, "launches": 14, "updates": updates[-1]}
     # A second segment of keys from position 256 on is another grid in each layer; all else stands in the card's
     # memory, but for padding of arguments that happens to differ.
-    assert updates[6] - updates[5] >= 2 * tiny.N_LAYERS
-    assert updates[5] < 5 * tiny.N_LAYERS
+    assert updates[6] - updates[5] >= 2 * N_LAYERS
+    assert updates[5] < 5 * N_LAYERS
 
 
 def test_other_numbers_of_sequences_have_graphs_of_their_own(host: Any, card: Any, path: Path) -> None:

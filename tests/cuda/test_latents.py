@@ -15,7 +15,7 @@ from tests.cuda.conftest import CARD_BYTES, Card
 from tests.cuda.test_attention import KV_NUMBERS
 from tests.cuda.test_kernels import NUMBERS, cases, equal, numbers
 from tests.families import latent
-from tests.families.tiny import ids
+from tests.families.family import ids
 from tests.kernels.test_matmul import random_weights
 from tests.kernels.test_quantize import TYPES
 from tests.reference import assert_same_bits

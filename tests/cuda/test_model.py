@@ -12,7 +12,8 @@ from nextoken import LLM, SamplingParams, device
 from nextoken.errors import ClosedError, NumericalError
 from tests.cuda.conftest import Card
 from tests.families import tiny
-from tests.families.tiny import FAMILIES, ids, weights, write
+from tests.families.family import ids, weights
+from tests.families.tiny import FAMILIES, write
 from tests.reference import assert_same_bits
 
 TYPES = ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "F16", "BF16", "F32")

@@ -13,7 +13,8 @@ from nextoken import LLM, _native, device, profiling
 from nextoken.errors import NumericalError
 from tests.cuda.conftest import Card
 from tests.families import tiny
-from tests.families.tiny import FAMILIES, weights, write
+from tests.families.family import N_LAYERS, weights
+from tests.families.tiny import FAMILIES, write
 
 
 @pytest.fixture
@@ -71,4 +72,4 @@ def test_laps_of_a_pass_that_failed_are_not_those_of_the_next(tmp_path: Path, sm
     found = profile.decode()
     assert (found["passes"], found["rows"]) == (2, 2)
     calls = {name: calls for name, calls, *_ in found["ops"]}
-    assert calls["attention"] == calls["down"] == 2 * tiny.N_LAYERS
+    assert calls["attention"] == calls["down"] == 2 * N_LAYERS

@@ -12,8 +12,9 @@ import numpy as np
 
 from tests.families import decoders
 from tests.families.decoders import FFN, HEAD_DIM, HEADS, Asked, D
+from tests.families.family import N_CTX, N_LAYERS, VOCAB, Weights
 from tests.families.parts import Decoder, Format, gguf
-from tests.families.tiny import LLAMA3, N_CTX, N_LAYERS, VOCAB, Weights
+from tests.families.positions import LLAMA3
 from tests.gguf_files import encode
 from tests.gguf_pieces import Tensor, write_gguf
 from tests.hf_folders import write_weights

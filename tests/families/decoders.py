@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from tests.families.family import N_CTX, N_LAYERS, VOCAB, Weights
 from tests.families.parts import Array, Decoder, Layer, Part
 from tests.families.reference import frequencies
-from tests.families.tiny import N_CTX, N_LAYERS, VOCAB, Weights
 
 D, HEADS, HEAD_DIM, FFN = 96, 6, 16, 160
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tests.families.tiny import Family, Weights, split_experts, weights
+from tests.families.family import Family, Weights, weights
+from tests.families.tiny import split_experts
 from tests.hf_folders import as_dtype, write_weights
 
 MIXTRAL = {"gate_proj": "w1", "up_proj": "w3", "down_proj": "w2"}

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tests.families.family import N_CTX, VOCAB, Weights
 from tests.families.folders import on_disk_experts
 from tests.families.reference import attention, frequencies, rms_norm, silu
-from tests.families.tiny import N_CTX, VOCAB, Weights
 from tests.gguf_files import encode
 from tests.gguf_pieces import Tensor, write_gguf
 from tests.hf_folders import write_weights

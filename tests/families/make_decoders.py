@@ -15,7 +15,7 @@ import numpy as np
 
 from tests.families import latent
 from tests.families.cases import CASES, IN_FOLDERS, Case
-from tests.families.tiny import ids
+from tests.families.family import ids
 
 REFERENCE = Path(__file__).with_name("decoders.npz")
 STEP = 13

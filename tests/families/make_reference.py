@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from tests.families.tiny import FAMILIES, IN_FOLDERS, Family, ids, weights
+from tests.families.experts import IN_FOLDERS
+from tests.families.family import Family, ids, weights
+from tests.families.tiny import FAMILIES
 
 REFERENCE = Path(__file__).with_name("transformers.npz")
 STEP = 13

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tests.families.tiny import Family
+from tests.families.family import Family
 from tests.model.reference import gelu_tanh, softmax
 
 Array = npt.NDArray[np.float64]

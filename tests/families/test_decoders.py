@@ -13,8 +13,8 @@ from nextoken import LLM, errors
 from tests.bits.test_same_bits import check_model, few_ways, isas_here
 from tests.families import parts
 from tests.families.cases import CASES, IN_FOLDERS, write_file, write_folder
+from tests.families.family import ids
 from tests.families.make_decoders import REFERENCE, STEP
-from tests.families.tiny import ids
 
 TRANSFORMERS = np.load(REFERENCE)
 IN_TRANSFORMERS = [name for name, case in CASES.items() if case.in_transformers]

@@ -12,8 +12,9 @@ from nextoken.architectures import supported
 from tests.bits.test_same_bits import check_model, few_ways, isas_here
 from tests.families import latent, reference
 from tests.families.cases import CASES
+from tests.families.family import ids, weights
 from tests.families.make_reference import REFERENCE, STEP
-from tests.families.tiny import FAMILIES, gguf_name, ids, named_as_it_says, split_experts, weights, write
+from tests.families.tiny import FAMILIES, gguf_name, named_as_it_says, split_experts, write
 from tests.model.test_forward import load
 
 TRANSFORMERS = np.load(REFERENCE)

@@ -11,9 +11,11 @@ import pytest
 from nextoken import LLM, errors
 from tests.bits.test_same_bits import check_model, few_ways, isas_here
 from tests.families import reference
+from tests.families.experts import IN_FOLDERS
+from tests.families.family import ids, weights
 from tests.families.folders import write_folder
 from tests.families.make_reference import REFERENCE, STEP
-from tests.families.tiny import FAMILIES, IN_FOLDERS, ids, weights, write
+from tests.families.tiny import FAMILIES, write
 
 TRANSFORMERS = np.load(REFERENCE)
 

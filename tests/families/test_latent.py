@@ -14,9 +14,9 @@ from nextoken import LLM, SamplingParams, errors, kernels
 from tests.bits.matrix import Way, check_same_bits
 from tests.bits.test_same_bits import NativeMachine, check_model, few_ways, isas_here, sequences
 from tests.families import latent
+from tests.families.family import ids
 from tests.families.latent import CASES, write_file, write_folder
 from tests.families.make_decoders import REFERENCE, STEP
-from tests.families.tiny import ids
 from tests.gguf_files import encode
 
 TRANSFORMERS = np.load(REFERENCE)
