@@ -16,9 +16,11 @@ GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|
 SINGLE_DIGITS = (r"\p{N}", GPT2)
 
 
-def _cl100k(numbers: str, letters: str = r"\p{L}", others: str = r"[^\s\p{L}\p{N}]") -> str:
+def _cl100k(
+    numbers: str, letters: str = r"\p{L}", others: str = r"[^\s\p{L}\p{N}]", behind: str = r"[\r\n]*"
+) -> str:
     """OpenAI's pattern of GPT-4 with another idea of numbers; Llama 3 and Qwen have it too."""
-    words = rf"[^\r\n\p{{L}}\p{{N}}]?{letters}+|{numbers}| ?{others}+[\r\n]*"
+    words = rf"[^\r\n\p{{L}}\p{{N}}]?{letters}+|{numbers}| ?{others}+{behind}"
     return "|".join((*CONTRACTIONS, words, BLANKS))
 
 
@@ -62,6 +64,7 @@ PRE_TOKENIZERS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("llama-bpe", "llama3", "llama-v3", "falcon3", "pixtral"), LLAMA3),
     **dict.fromkeys(("dbrx", "smaug-bpe", "chatglm-bpe", "glm4"), LLAMA3),
     **dict.fromkeys(("qwen2", "deepseek-r1-qwen", "stablelm2", "hunyuan", "megrez", "grok-2"), QWEN2),
+    "seed-coder": (_cl100k(r"\p{N}", behind=""),),
     "qwen35": (_cl100k(r"\p{N}", r"[\p{L}\p{M}]", r"[^\s\p{L}\p{M}\p{N}]"),),
     **dict.fromkeys(("gpt-4o", "llama4", "minimax-m2"), (_cased(r"\p{N}{1,3}", CONTRACTIONS),)),
     "tekken": (_cased(r"\p{N}", ()),),

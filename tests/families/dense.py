@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tests.families.family import QKV, Family
+from tests.families.family import BEHIND, QKV, Family
 from tests.families.positions import DEFAULT, LLAMA3, LONG, LONGROPE, YARN, YARN_KEYS, llama3_factors
 
 GEMMA = {
@@ -69,6 +69,7 @@ FAMILIES: dict[str, Family] = {
             "rope_factors_short.weight": LONGROPE["short_factor"],
         },
     ),
+    "seed-oss": Family("seed_oss", {"model_type": "seed_oss", "head_dim": 32}, biases=QKV, names=BEHIND),
     "smollm3": Family(
         "smollm3",
         {"model_type": "smollm3", "no_rope_layers": [1, 1, 1, 0], "use_sliding_window": False},
@@ -91,6 +92,7 @@ FAMILIES: dict[str, Family] = {
             "final_logit_softcapping": 3.0,
         },
         norm_offset=1.0,
+        names=BEHIND,
     ),
     "gemma3": Family(
         "gemma3",
@@ -113,8 +115,9 @@ FAMILIES: dict[str, Family] = {
             "rope.scaling.factor": 8.0,
         },
         norm_offset=1.0,
+        names=BEHIND,
     ),
-    "olmo2": Family("olmo2", {"model_type": "olmo2"}),
+    "olmo2": Family("olmo2", {"model_type": "olmo2"}, names=BEHIND),
     "olmo3": Family(
         "olmo2",
         {
@@ -124,6 +127,7 @@ FAMILIES: dict[str, Family] = {
             "rope_parameters": {"sliding_attention": DEFAULT, "full_attention": YARN},
         },
         {"attention.sliding_window": 40, **YARN_KEYS},
+        names=BEHIND,
     ),
     "granite": Family(
         "granite",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.families.family import QKV, Family
+from tests.families.family import BEHIND, QKV, Family
 from tests.families.positions import YARN, YARN_KEYS
 
 FAMILIES: dict[str, Family] = {
@@ -109,6 +109,7 @@ FAMILIES: dict[str, Family] = {
             **YARN_KEYS,
         },
         biases=(*QKV, "o"),
+        names=BEHIND,
     ),
 }
 

@@ -32,6 +32,8 @@ SIZES = {
     "pad_token_id": 2,
 }
 QKV = ("q", "k", "v")
+# Of families whose norm by that name does not stand before the feed-forward, or whose converter says so.
+BEHIND = {"post_attention_layernorm": "post_attention_norm"}
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Family:
     permuted: bool = False  # q and k rows are permuted so that neighbours rotate together
     norm_offset: float = 0.0  # what the file adds to norm weights
     biases: tuple[str, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)  # in a file, where they are not the usual ones
     rope_factors: Mapping[str, list[float]] = field(default_factory=dict)  # tensors of frequency divisors
 
     @property

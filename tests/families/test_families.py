@@ -14,7 +14,7 @@ from tests.families import latent, reference
 from tests.families.cases import CASES
 from tests.families.family import ids, weights
 from tests.families.make_reference import REFERENCE, STEP
-from tests.families.tiny import FAMILIES, gguf_name, named_as_it_says, split_experts, write
+from tests.families.tiny import FAMILIES, gguf_name, split_experts, write
 from tests.model.test_forward import load
 
 TRANSFORMERS = np.load(REFERENCE)
@@ -53,7 +53,6 @@ def test_tensors_are_named_as_the_gguf_package_names_them(name: str) -> None:
     arch = next(a for a, text in gguf.MODEL_ARCH_NAMES.items() if text == family.architecture)
     names = gguf.get_tensor_name_map(arch, family.hf["num_hidden_layers"])
     ours = split_experts(weights(family))
-    sandwich = named_as_it_says(family)
     for weight in ours:
         # Granite's folders have two names that transformers has not.
         on_disk = weight.replace("moe.router.", "moe.router.layer.").replace(
@@ -62,7 +61,7 @@ def test_tensors_are_named_as_the_gguf_package_names_them(name: str) -> None:
         if "shared_mlp" in weight:
             continue  # two of its three are in one tensor there
         stem, _, end = on_disk.rpartition(".")
-        assert f"{names.get_name(stem)}.{end}" == gguf_name(weight, sandwich)
+        assert f"{names.get_name(stem)}.{end}" == gguf_name(weight, family)
 
 
 def test_every_architecture_has_a_tiny_model() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tests.families import dense, experts
-from tests.families.family import Family, Weights, shapes, weights
+from tests.families.family import Family, Weights, weights
 from tests.gguf_files import encode
 from tests.gguf_pieces import Tensor, write_gguf
 
@@ -42,29 +42,21 @@ GGUF_NAMES = {
     "mlp.shared_expert.up_proj": "ffn_up_shexp",
     "mlp.shared_expert.down_proj": "ffn_down_shexp",
     "input_layernorm": "attn_norm",
+    "post_attention_layernorm": "ffn_norm",
     "pre_feedforward_layernorm": "ffn_norm",
     "post_feedforward_layernorm": "post_ffw_norm",
 }
 
 
-def gguf_name(name: str, sandwich: bool) -> str:
-    """The name of a weight in a GGUF file; with `sandwich`, post_attention_layernorm is what it says."""
+def gguf_name(name: str, family: Family) -> str:
+    """The name of a weight in a GGUF file."""
     tops = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
     stem, _, end = name.rpartition(".")
     if stem in tops:
         return f"{tops[stem]}.{end}"
     _, _, layer, part = stem.split(".", 3)
     part = part.replace("block_sparse_moe.experts", "mlp.experts")
-    if part == "post_attention_layernorm":
-        return f"blk.{layer}.{'post_attention_norm' if sandwich else 'ffn_norm'}.{end}"
-    return f"blk.{layer}.{GGUF_NAMES[part]}.{end}"
-
-
-def named_as_it_says(family: Family) -> bool:
-    """Whether post_attention_layernorm is a post_attention_norm in the file, and no ffn_norm."""
-    return family.hf["model_type"] == "gpt_oss" or any(
-        "post_feedforward" in name for name, _ in shapes(family)
-    )
+    return f"blk.{layer}.{(GGUF_NAMES | dict(family.names))[part]}.{end}"
 
 
 def split_experts(all_weights: Weights) -> Weights:
@@ -103,7 +95,6 @@ def gguf_tensors(family: Family) -> dict[str, npt.NDArray[np.float32]]:
     """The weights as llama.cpp's converter writes them, rows first."""
     hf, result = family.hf, {}
     all_weights = split_experts(weights(family))
-    sandwich = named_as_it_says(family)
     for name, value in all_weights.items():
         if family.permuted and ("q_proj" in name or "k_proj" in name):
             n = hf["num_attention_heads" if "q_proj" in name else "num_key_value_heads"]
@@ -111,7 +102,7 @@ def gguf_tensors(family: Family) -> dict[str, npt.NDArray[np.float32]]:
             value = halves.swapaxes(1, 2).reshape(value.shape)
         if family.norm_offset and "norm" in name:
             value = value + np.float32(family.norm_offset)
-        result[gguf_name(name, sandwich)] = value
+        result[gguf_name(name, family)] = value
     for name, factors in family.rope_factors.items():
         result[name] = np.array(factors, np.float32)
     return result

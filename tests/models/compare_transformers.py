@@ -120,6 +120,11 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         "Phi3",
         {"rope_parameters": LONG, "original_max_position_embeddings": 400, "tie_word_embeddings": True},
     ),
+    "seed-oss": ("SeedOss", {"head_dim": 20}),
+    "seed-oss, other biases": (
+        "SeedOss",
+        {"attention_bias": False, "attention_out_bias": True, "mlp_bias": True, "rope_parameters": YARN},
+    ),
     "smollm3": ("SmolLM3", {"num_hidden_layers": 5}),
     "smollm3, windows, biases": (
         "SmolLM3",

@@ -228,6 +228,11 @@ def smollm3(d: Draw) -> Options:
     return o
 
 
+def seed_oss(d: Draw) -> Options:
+    o = llama(d)
+    return o | {"head_dim": width_of(o)} | d.some({"attention_bias": False, "attention_out_bias": True})
+
+
 def gemma(d: Draw) -> Options:
     o = rotating(d, free_head=True) | d.some({"attention_bias": True})
     return o | {"head_dim": width_of(o)}
@@ -493,6 +498,7 @@ FAMILIES: dict[str, Callable[[Draw], Options]] = {
     "Qwen3Moe": qwen3_moe,
     "Phi3": phi3,
     "SmolLM3": smollm3,
+    "SeedOss": seed_oss,
     "Gemma": gemma,
     "Gemma2": gemma2,
     "Gemma3Text": gemma3,
