@@ -13,11 +13,12 @@ from nextoken import LLM, errors
 from nextoken.architectures import Plan, plan
 from nextoken.checkpoints.gguf import open_gguf
 from tests.gguf_files import F64, Typed, tiny_gemma3, tiny_llama
+from tests.gguf_pieces import U64
 
 HUGE = 2**32 - 1
 NOT_POSITIVE = (0.0, -1.0, math.nan, math.inf, -math.inf, "1.0")
 NO_FLOAT = (Typed(F64, 1e300), Typed(F64, 5e-324))
-NOT_A_COUNT = (0, -1, 1.0, "2", True, [2, 2])
+NOT_A_COUNT = (0, -1, 1.0, "2", True, [2, 2], Typed(U64, 2**64 - 1))
 
 
 def plan_of(path: Path) -> Plan:

@@ -98,6 +98,7 @@ def test_links_are_followed_as_the_hub_cache_has_them(tmp_path: Path) -> None:
         ({"hidden_size": None}, errors.ModelFormatError, "hidden_size is missing"),
         ({"hidden_size": "64"}, errors.ModelFormatError, "hidden_size is '64', an integer was expected"),
         ({"hidden_size": True}, errors.ModelFormatError, "hidden_size is true, an integer was expected"),
+        ({"num_hidden_layers": 2**63}, errors.ModelFormatError, "num_hidden_layers is 9223372036854775808"),
         ({"num_hidden_layers": 0}, errors.ModelFormatError, "num_hidden_layers is 0"),
         ({"num_hidden_layers": 3}, errors.ModelFormatError, r"blk\.2\."),
         ({"num_attention_heads": 0}, errors.ModelFormatError, "num_attention_heads is 0"),

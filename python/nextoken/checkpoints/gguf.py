@@ -26,6 +26,7 @@ StrPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 _INTEGERS = ("u8", "i8", "u16", "i16", "u32", "i32", "u64", "i64")
 _FLOATS = ("f32", "f64")
+_LARGEST = 2**63 - 1  # that the native side takes
 
 
 class Metadata(Mapping[str, Any]):
@@ -115,6 +116,8 @@ class GGUFCheckpoint:
     def need_int(self, key: str, lo: int | None = None, hi: int | None = None) -> int:
         """An integer of any width with lo <= value <= hi."""
         value: int = self._need(key, _INTEGERS, "an integer")
+        if hi is None and value > _LARGEST:
+            hi = _LARGEST
         if (lo is not None and value < lo) or (hi is not None and value > hi):
             raise self.error(key, f"is {value}, an integer {_range(lo, hi)} was expected")
         return value

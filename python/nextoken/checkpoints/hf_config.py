@@ -74,6 +74,8 @@ class ConfigJson:
         value = self._get(key, default)
         if type(value) is not int or abs(value) > MOST:
             raise self.error(key, f"is {_shown(value)}, an integer was expected")
+        if not -(1 << 63) <= value < 1 << 63:
+            raise self.error(key, f"is {_shown(value)}, which is out of range")
         return value
 
     def number(self, key: str, default: float | None = None) -> float:
