@@ -55,7 +55,8 @@ void bind_spec(py::module_& m) {
       .value("none", QKNorm::none)
       .value("per_head", QKNorm::per_head, "of each head by itself, with one weight for all")
       .value("each_head", QKNorm::each_head, "of each head by itself, with its own weight")
-      .value("whole", QKNorm::whole, "of all heads of a token together");
+      .value("whole", QKNorm::whole, "of all heads of a token together")
+      .value("unweighted", QKNorm::unweighted, "of each head that was rotated by itself, without a weight");
 
   py::class_<LayerSpec>(m, "LayerSpec", "How one layer differs from the others.")
       .def(py::init<>())
@@ -70,7 +71,12 @@ void bind_spec(py::module_& m) {
       .def_readwrite("rope_whole", &LayerSpec::rope_whole, "yarn's bounds are moved out to whole frequencies")
       .def_readwrite("attention_factor", &LayerSpec::attention_factor, "of the spec's attention_scale")
       .def_readwrite("rotates", &LayerSpec::rotates, "False: positions are not told to this layer")
-      .def_readwrite("window", &LayerSpec::window, "keys a query sees, itself included; 0 for all");
+      .def_readwrite("window", &LayerSpec::window, "keys a query sees, itself included; 0 for all")
+      .def_readwrite("chunk", &LayerSpec::chunk, "it sees those from the last multiple of this on; 0 for all")
+      .def_readwrite("temperature_length", &LayerSpec::temperature_length,
+                     "of layers that do not rotate: queries grow each so many positions; 0 for none")
+      .def_readwrite("temperature_scale", &LayerSpec::temperature_scale,
+                     "by 1 + this * ln(1 + (position + 1) / length)");
 
   py::class_<ExpertSpec>(m, "ExpertSpec", "A feed-forward of experts, of which a router chooses some for each token.")
       .def(py::init<>())
@@ -82,6 +88,7 @@ void bind_spec(py::module_& m) {
       .def_readwrite("normalized", &ExpertSpec::normalized, "the chosen experts' weights add up to 1")
       .def_readwrite("sigmoid", &ExpertSpec::sigmoid, "weights are sigmoids rather than a softmax")
       .def_readwrite("scale", &ExpertSpec::scale, "of the weights, at last")
+      .def_readwrite("weighs_input", &ExpertSpec::weighs_input, "weights are of what experts read, not make")
       .def_readwrite("n_groups", &ExpertSpec::n_groups, "of experts side by side")
       .def_readwrite("n_groups_used", &ExpertSpec::n_groups_used, "the best groups, from which experts are chosen")
       .def_readwrite("dense_layers", &ExpertSpec::dense_layers,

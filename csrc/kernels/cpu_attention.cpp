@@ -36,8 +36,7 @@ int64_t CpuKernels::plan_attention(const Batch& batch, int64_t layer, const Atte
   int64_t n_partials = 0;
   for (const BatchPiece& piece : batch.pieces) {
     const int64_t n_blocks = blocks_of(piece), end = piece.first_position + piece.n_tokens;
-    const int64_t first_key = spec.window ? std::max<int64_t>(0, piece.first_position + 1 - spec.window) : 0;
-    const int64_t segment_begin = first_key / ATTENTION_SEGMENT;
+    const int64_t segment_begin = spec.first_key(piece.first_position) / ATTENTION_SEGMENT;
     const int64_t segment_end = (end + ATTENTION_SEGMENT - 1) / ATTENTION_SEGMENT;
     for (int64_t head = 0; head < spec.n_kv_heads; ++head) {
       for (int64_t b = segment_begin * (ATTENTION_SEGMENT / KV_BLOCK); b < n_blocks; ++b) { // those before are not seen
@@ -82,8 +81,7 @@ void CpuKernels::attention(const Batch& batch, int64_t layer, const AttentionSpe
     if (next < 0) return;
     const AttentionTask& task = tasks_[(size_t)next];
     const int64_t position = task.piece->first_position + task.token_begin;
-    const int64_t first_seen = spec.window ? std::max<int64_t>(0, position + 1 - spec.window) : 0;
-    const int64_t block = std::max(task.segment * ATTENTION_SEGMENT, first_seen) / KV_BLOCK;
+    const int64_t block = std::max(task.segment * ATTENTION_SEGMENT, spec.first_key(position)) / KV_BLOCK;
     args.ahead[0] = task.k_blocks[block];
     args.ahead[1] = task.k_blocks[block + 1 < task.n_blocks ? block + 1 : block + task.n_blocks];
   };
@@ -109,6 +107,7 @@ void CpuKernels::attention(const Batch& batch, int64_t layer, const AttentionSpe
     args.group = group;
     args.first_position = task.piece->first_position + task.token_begin;
     args.window = spec.window;
+    args.chunk = spec.chunk;
     args.scale = spec.scale;
     args.soft_cap = spec.soft_cap;
     args.sinks = spec.sinks ? spec.sinks + task.head : nullptr;

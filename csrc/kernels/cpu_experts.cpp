@@ -30,6 +30,7 @@ void CpuKernels::route(const Batch& batch, const RoutingSpec& spec, Rows<float> 
   const int64_t n_used = spec.n_used, n_experts = scores.cols, n_groups = spec.n_groups;
   const int64_t group_size = n_experts / n_groups;
   routes.n_used = n_used;
+  routes.weighs_input = spec.weighs_input;
   routes.experts.resize((size_t)(scores.rows * n_used));
   routes.weights.resize(routes.experts.size());
   choice_.resize((size_t)(scores.rows * n_experts));
@@ -124,6 +125,7 @@ void CpuKernels::experts(const Batch& batch, const Routes& routes, const std::ve
     const Expert& expert = experts[(size_t)routes.experts[(size_t)i]];
     const int64_t place = place_[(size_t)i];
     float* const gate_up = room.gate_up[place];
+    if (routes.weighs_input) table_.multiply(routes.weights[(size_t)i], 2 * ffn_size, gate_up);
     add_bias(expert.gate_bias, gate_up);
     add_bias(expert.up_bias, gate_up + ffn_size);
     table_.gated_activation(gate, gate_up, gate_up + ffn_size, ffn_size, f[place]);
@@ -137,7 +139,7 @@ void CpuKernels::experts(const Batch& batch, const Routes& routes, const std::ve
     for (int64_t i = t * n_used; i < (t + 1) * n_used; ++i) {
       float* const part = room.y[place_[(size_t)i]];
       add_bias(experts[(size_t)routes.experts[(size_t)i]].down_bias, part);
-      table_.multiply(routes.weights[(size_t)i], y.cols, part);
+      if (!routes.weighs_input) table_.multiply(routes.weights[(size_t)i], y.cols, part);
       if (i == t * n_used)
         std::memcpy(y[t], part, (size_t)y.cols * 4);
       else

@@ -136,17 +136,16 @@ void CpuKernels::scale(const Batch& batch, float factor, Rows<float> y) {
   each_row(batch, y.rows, [&](int64_t i) { table_.multiply(factor, y.cols, y[i]); });
 }
 
-RopeTable& CpuKernels::rope_table(const std::vector<double>& inverse_frequencies, double magnitude) {
+RopeTable& CpuKernels::rope_table(const Rotation& rotation) {
   for (RopeTable& table : rope_tables_) {
-    if (table.is_of(inverse_frequencies)) return table;
+    if (table.is_of(rotation)) return table;
   }
-  return rope_tables_.emplace_back(inverse_frequencies, magnitude);
+  return rope_tables_.emplace_back(rotation);
 }
 
-void CpuKernels::rope_angles(const Batch& batch, const std::vector<double>& inverse_frequencies, double magnitude,
-                             RopeAngles angles) {
-  if (inverse_frequencies.empty()) return; // heads that do not rotate
-  RopeTable& table = rope_table(inverse_frequencies, magnitude);
+void CpuKernels::rope_angles(const Batch& batch, const Rotation& rotation, RopeAngles angles) {
+  if (rotation.inverse_frequencies.empty()) return; // heads that do not rotate
+  RopeTable& table = rope_table(rotation);
   new_positions_.clear();
   try {
     for (const int64_t position : batch.positions) {

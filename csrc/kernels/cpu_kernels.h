@@ -24,8 +24,7 @@ class CpuKernels : public Kernels {
   void add_bias(const Batch& batch, const std::vector<float>& bias, Rows<float> y) override;
   void clamp(const Batch& batch, float limit, Rows<float> y) override;
   void scale(const Batch& batch, float factor, Rows<float> y) override;
-  void rope_angles(const Batch& batch, const std::vector<double>& inverse_frequencies, double magnitude,
-                   RopeAngles angles) override;
+  void rope_angles(const Batch& batch, const Rotation& rotation, RopeAngles angles) override;
   void rope(const Batch& batch, RopePairs pairs, const RopeAngles& angles, int64_t head_dim,
             Rows<float> heads) override;
   void store(const Batch& batch, int64_t layer, Rows<const float> k, Rows<const float> v) override;
@@ -62,7 +61,7 @@ class CpuKernels : public Kernels {
   void normalize(const Norm& norm, int64_t first, const float* x, int64_t n, float* y) const;
   void quantize_row(const Hidden& h, unsigned forms, int64_t row) const;
   float* scratch(int thread, int64_t floats);
-  RopeTable& rope_table(const std::vector<double>& inverse_frequencies, double magnitude);
+  RopeTable& rope_table(const Rotation& rotation);
 
   /// Attention on one kv head of one piece (over latents, on some of the heads that share them): a tile of its tokens,
   /// and in decode one segment of their keys.

@@ -1,5 +1,6 @@
 // The operations a forward pass is made of. The CPU implements them; another device implements the same set.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -37,6 +38,15 @@ struct Norm {
   std::vector<float> weight, bias;
 };
 
+/// How positions are told to queries and keys: by angles of position * frequency, or to queries alone by what they are
+/// multiplied with, the same in pairs that do not turn.
+struct Rotation {
+  std::vector<double> inverse_frequencies; // [n_rot / 2]
+  double magnitude = 1.0;                  // of cos and sin...
+  int64_t temperature_length = 0;          // ...times 1 + temperature_scale * ln(1 + (position + 1) / length), rounded
+  double temperature_scale = 0.0;          // down within ln; length 0 for none. arXiv:2501.19399
+};
+
 /// cos and sin of the rotary angles of each row: [T][n_rot / 2].
 struct RopeAngles {
   Rows<float> cos, sin;
@@ -48,8 +58,14 @@ struct AttentionSpec {
   const float* slopes; // [n_heads] of distances, or null
   const float* sinks;  // [n_heads] scores of a key that every query sees and whose value is zero, or null
   int64_t latent_dim;  // 0, or the cache holds latents whose first latent_dim elements are the values
+  int64_t chunk;       // keys from the last multiple of it on; 0: those within the window
 
   int64_t value_dim() const { return latent_dim ? latent_dim : head_dim; }
+  /// The first that a query at that position sees.
+  int64_t first_key(int64_t position) const {
+    if (chunk) return position - position % chunk;
+    return window ? std::max<int64_t>(0, position + 1 - window) : 0;
+  }
 };
 
 /// How scores become the experts that a token takes and their weights. Dai et al. 2024, arXiv:2401.06066
@@ -61,12 +77,14 @@ struct RoutingSpec {
   int64_t n_groups_used = 1;   // ...and the best of them, of which experts are chosen
   float scale = 1.0f;          // of the weights, at last
   const float* bias = nullptr; // [E] is added for the choice alone, or null
+  bool weighs_input = false;   // weights are of what experts read, else of what they make
 };
 
 /// The experts that each of T rows takes, best first, and their weights: [T][n_used]. On a device they stand in its
 /// memory, and the experts also here if each call is waited for.
 struct Routes {
   int64_t n_used = 0;
+  bool weighs_input = false;
   std::vector<int32_t> experts;
   std::vector<float> weights;
 };
@@ -109,9 +127,8 @@ class Kernels {
   virtual void clamp(const Batch& batch, float limit, Rows<float> y) = 0;
   /// y *= factor
   virtual void scale(const Batch& batch, float factor, Rows<float> y) = 0;
-  /// cos and sin times `magnitude` of each row's angles for inverse frequencies [n_rot / 2]; in double, rounded once
-  virtual void rope_angles(const Batch& batch, const std::vector<double>& inverse_frequencies, double magnitude,
-                           RopeAngles angles) = 0;
+  /// cos and sin times the magnitude of each row's angles; in double, rounded once
+  virtual void rope_angles(const Batch& batch, const Rotation& rotation, RopeAngles angles) = 0;
   /// Rotates the first n_rot elements of each head of `heads` [T, n * head_dim] in place; the last one may be shorter
   virtual void rope(const Batch& batch, RopePairs pairs, const RopeAngles& angles, int64_t head_dim,
                     Rows<float> heads) = 0;
@@ -131,7 +148,8 @@ class Kernels {
                            Rows<float> y) = 0;
   /// The n_used best experts by each row of scores [T, E], which is overwritten; of equals the first
   virtual void route(const Batch& batch, const RoutingSpec& spec, Rows<float> scores, Routes& routes) = 0;
-  /// y [T, D] = sum over a row's experts, in the order of its route, of weight * down(gate(gate h) * (up h))
+  /// y [T, D] = sum over a row's experts, in the order of its route, of weight * down(gate(gate h) * (up h)), or
+  /// where it weighs the input of down(gate(weight * gate h) * (weight * up h))
   virtual void experts(const Batch& batch, const Routes& routes, const std::vector<Expert>& experts, Gate gate,
                        const Hidden& h, ExpertRoom& room, Rows<float> y) = 0;
   /// y [T, D] += sigmoid(score [T, 1]) * part [T, D], which is overwritten

@@ -6,16 +6,16 @@
 #include <vector>
 
 #include "base/exact_math.h"
+#include "kernels/kernels.h"
 
 namespace nextoken {
 
 class RopeTable {
  public:
-  /// Of `inverse_frequencies` [n_rot / 2], which outlive the table; cos and sin are times `magnitude`.
-  RopeTable(const std::vector<double>& inverse_frequencies, double magnitude)
-      : frequencies_(inverse_frequencies), magnitude_(magnitude) {}
+  /// Of a rotation that outlives the table.
+  explicit RopeTable(const Rotation& rotation) : rotation_(rotation) {}
 
-  bool is_of(const std::vector<double>& inverse_frequencies) const { return &frequencies_ == &inverse_frequencies; }
+  bool is_of(const Rotation& rotation) const { return &rotation_ == &rotation; }
 
   /// Room for a position; true the first time, when fill() has to follow. By one thread.
   bool claim(int64_t position) {
@@ -31,10 +31,13 @@ class RopeTable {
   /// By any thread, for other positions at the same time.
   void fill(int64_t position) {
     float* const cos = row(position);
+    double magnitude = rotation_.magnitude;
+    if (const int64_t length = rotation_.temperature_length)
+      magnitude *= 1.0 + rotation_.temperature_scale * exact_log((double)(1 + (position + 1) / length));
     for (int64_t i = 0; i < half(); ++i) {
-      const double angle = (double)position * frequencies_[(size_t)i];
-      cos[i] = (float)(exact_cos(angle) * magnitude_);
-      cos[half() + i] = (float)(exact_sin(angle) * magnitude_);
+      const double angle = (double)position * rotation_.inverse_frequencies[(size_t)i];
+      cos[i] = (float)(exact_cos(angle) * magnitude);
+      cos[half() + i] = (float)(exact_sin(angle) * magnitude);
     }
   }
 
@@ -42,7 +45,7 @@ class RopeTable {
   float* row(int64_t position) const {
     return blocks_[(size_t)(position / BLOCK)]->rows.data() + position % BLOCK * 2 * half();
   }
-  int64_t half() const { return (int64_t)frequencies_.size(); }
+  int64_t half() const { return (int64_t)rotation_.inverse_frequencies.size(); }
 
  private:
   static constexpr int64_t BLOCK = 256; // positions that get memory together
@@ -53,8 +56,7 @@ class RopeTable {
     std::vector<float> rows;
   };
 
-  const std::vector<double>& frequencies_;
-  double magnitude_;
+  const Rotation& rotation_;
   std::vector<std::unique_ptr<Block>> blocks_; // null where no position has been asked for
 };
 

@@ -83,6 +83,7 @@ struct MatmulArgs {
 
 /// Queries of consecutive tokens of one sequence against one kv head of its cache.
 /// Token t stands at first_position + t and sees keys [max(0, position + 1 - window), position]; window 0 sees all.
+/// With a chunk it sees those from the last multiple of it on; chunk 0 for none.
 ///   q      row (t, g) at q + t * q_stride + g * head_dim: n_tokens tokens, `group` query heads of the kv head
 ///   k_blocks[b], v_blocks[b]: keys [KV_BLOCK / 16][head_dim][16 keys] and values [KV_BLOCK][head_dim rounded up to 16]
 ///          of this head for positions b * KV_BLOCK and on; of q8 as in cpu/kv.inl
@@ -106,6 +107,7 @@ struct AttentionArgs {
   const float* slopes;  // [group]: slope * (key's position - query's) is added to a score; null for none
   const float* sinks;   // [group]: exp(sink) is added to the sum of exp(score); null for none
   int64_t latent_dim = 0;
+  int64_t chunk = 0;
 };
 
 } // namespace nextoken

@@ -14,7 +14,8 @@ constexpr double TWO_PI = 6.283185307179586;
 /// What makes two layers' rotations the same.
 auto kind(const LayerSpec& l) {
   return std::make_tuple(l.rope_theta, l.rope_scaling, l.rope_factor, l.rope_n_ctx, l.rope_fast, l.rope_slow,
-                         l.rope_magnitude, l.rope_log_magnitude, l.rope_whole);
+                         l.rope_magnitude, l.rope_log_magnitude, l.rope_whole, l.temperature_length,
+                         l.temperature_scale);
 }
 
 /// Which share of frequency `c` is kept as it is; the rest is divided by the factor.
@@ -95,7 +96,8 @@ void connect(Model& model) {
                        e.n_groups,
                        e.n_groups_used,
                        (float)e.scale,
-                       layer.choice_bias.empty() ? nullptr : layer.choice_bias.data()};
+                       layer.choice_bias.empty() ? nullptr : layer.choice_bias.data(),
+                       e.weighs_input};
       layer.router.parts = {&layer.w_router};
       layer.shared_weight.parts = {&layer.w_shared_weight};
       layer.read_by_ffn.parts = {&layer.w_router, &layer.experts[0].gate, &layer.experts[0].up};
@@ -116,7 +118,8 @@ void connect(Model& model) {
                        (float)s.attention_soft_cap,
                        slopes,
                        layer.sinks.empty() ? nullptr : layer.sinks.data(),
-                       s.latent.rank};
+                       s.latent.rank,
+                       spec.chunk};
     const auto found =
         std::find_if(kinds.begin(), kinds.end(), [&](const LayerSpec* other) { return kind(*other) == kind(spec); });
     layer.rotation = (size_t)(found - kinds.begin());
@@ -124,6 +127,11 @@ void connect(Model& model) {
   }
   const std::vector<float>& divisors = w.rope_factors.empty() ? s.rope_divisors : w.rope_factors;
   for (const LayerSpec* l : kinds) {
+    if (l->temperature_length) {
+      const std::vector<double> none((size_t)(s.n_rot / 2)); // an angle of zero: its cosine is what queries grow by
+      model.rotations.push_back({none, 1.0, l->temperature_length, l->temperature_scale});
+      continue;
+    }
     const double magnitude = l->rope_magnitude * (1.0 + l->rope_log_magnitude * exact_log(l->rope_factor));
     model.rotations.push_back({inverse_frequencies(*l, s.n_rot, divisors), magnitude});
   }

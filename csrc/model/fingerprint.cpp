@@ -52,6 +52,7 @@ void Fingerprint::add(const Spec& s) {
     for (int64_t layer : e.dense_layers) number((double)layer);
     number(e.scale);
   }
+  if (e.weighs_input) text += "input;";
   if (const LatentSpec& l = s.latent; l.rank) {
     for (int64_t n : {l.rank, l.q_rank, l.nope_dim, l.value_dim}) number((double)n);
     number(l.norm_eps);
@@ -66,6 +67,9 @@ void Fingerprint::add(const Spec& s) {
       number(x);
     }
     if (layer.attention_factor != 1.0) number(layer.attention_factor);
+    if (layer.chunk) text += "chunk;", number((double)layer.chunk);
+    if (layer.temperature_length)
+      text += "temperature;", number((double)layer.temperature_length), number(layer.temperature_scale);
   }
   add(reinterpret_cast<const uint8_t*>(text.data()), (int64_t)text.size());
 }

@@ -5,6 +5,7 @@ namespace {
 
 /// q and k [T, (H + G) d], each head or all of them normed
 void norm_queries_and_keys(const Spec& spec, const Layer& layer, Kernels& k, const Batch& batch, Workspace& w) {
+  if (layer.q_norm.weight.empty()) return;
   const bool whole = spec.qk_norm == QKNorm::whole;
   k.head_norm(batch, w.q, whole ? spec.q_size() : spec.head_dim, layer.q_norm);
   k.head_norm(batch, w.k, whole ? spec.kv_size() : spec.head_dim, layer.k_norm);
@@ -23,6 +24,8 @@ void attend(const Model& model, int64_t i, Kernels& k, const Batch& batch, Works
     const RopeAngles& angles = w.angles[layer.rotation];
     k.rope(batch, spec.rope_pairs, angles, spec.head_dim, w.q);
     k.rope(batch, spec.rope_pairs, angles, spec.head_dim, w.k);
+  } else if (spec.layers[(size_t)i].temperature_length) {
+    k.rope(batch, spec.rope_pairs, w.angles[layer.rotation], spec.head_dim, w.q);
   }
   if (normed && spec.qk_norm_rotated) norm_queries_and_keys(spec, layer, k, batch, w);
   k.store(batch, i, w.k, w.v);                               // into paged blocks
@@ -103,7 +106,7 @@ void forward(const Model& model, Kernels& k, const Batch& batch, Workspace& w) {
   if (weights.positions.panels) k.add_positions(weights.positions, batch, w.y, w.x);
   if (!weights.embedding_norm.weight.empty()) k.head_norm(batch, w.x, spec.hidden_size, weights.embedding_norm);
   for (size_t i = 0; i < model.rotations.size(); ++i) {
-    k.rope_angles(batch, model.rotations[i].inverse_frequencies, model.rotations[i].magnitude, w.angles[i]);
+    k.rope_angles(batch, model.rotations[i], w.angles[i]);
   }
   for (int64_t i = 0; i < spec.n_layers(); ++i) {
     const Layer& layer = weights.layers[(size_t)i];

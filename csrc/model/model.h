@@ -52,19 +52,13 @@ struct Weights {
   Buffer storage; // every panel of the model
 };
 
-/// A way of telling positions to queries and keys that some layers share.
-struct Rotation {
-  std::vector<double> inverse_frequencies; // [n_rot / 2]
-  double magnitude;
-};
-
 struct Model {
   Spec spec;
   Weights weights;
-  std::vector<Rotation> rotations;
-  std::vector<float> slopes; // [n_heads] of ALiBi, or empty
-  std::string fingerprint;   // of spec and weights, 32 hex digits
-  Device* device = nullptr;  // where weights, caches and the workspace are; null for the processor
+  std::vector<Rotation> rotations; // each is that of some layers
+  std::vector<float> slopes;       // [n_heads] of ALiBi, or empty
+  std::string fingerprint;         // of spec and weights, 32 hex digits
+  Device* device = nullptr;        // where weights, caches and the workspace are; null for the processor
   std::unique_ptr<ThreadPool> pool;
   std::unique_ptr<Kernels> kernels;
   Workspace workspace; // of the pass that has its turn

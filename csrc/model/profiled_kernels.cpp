@@ -22,15 +22,12 @@ OpTotals work_of(const Linear& w, int64_t rows) {
 OpTotals work_of(const Batch& batch, const AttentionSpec& spec) {
   OpTotals work;
   for (const BatchPiece& piece : batch.pieces) {
-    const auto first_key = [&](int64_t position) {
-      return spec.window ? std::max<int64_t>(0, position + 1 - spec.window) : 0;
-    };
     const int64_t end = piece.first_position + piece.n_tokens;
     int64_t pairs = 0; // of query and key
-    for (int64_t p = piece.first_position; p < end; ++p) pairs += p + 1 - first_key(p);
+    for (int64_t p = piece.first_position; p < end; ++p) pairs += p + 1 - spec.first_key(p);
     const KvShape& shape = piece.cache->shape();
     const int64_t token_bytes = spec.n_kv_heads * (shape.k_bytes() + shape.v_bytes()) / KV_BLOCK;
-    work.bytes += (end - first_key(piece.first_position)) * token_bytes;
+    work.bytes += (end - spec.first_key(piece.first_position)) * token_bytes;
     work.float_macs += pairs * spec.n_heads * (spec.head_dim + spec.value_dim());
   }
   return work;
@@ -135,10 +132,9 @@ void ProfiledKernels::scale(const Batch& batch, float factor, Rows<float> y) {
   lap(Op::rest);
 }
 
-void ProfiledKernels::rope_angles(const Batch& batch, const std::vector<double>& inverse_frequencies, double magnitude,
-                                  RopeAngles angles) {
+void ProfiledKernels::rope_angles(const Batch& batch, const Rotation& rotation, RopeAngles angles) {
   begin();
-  inner_.rope_angles(batch, inverse_frequencies, magnitude, angles);
+  inner_.rope_angles(batch, rotation, angles);
   lap(Op::rope);
 }
 

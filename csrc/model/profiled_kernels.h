@@ -24,8 +24,7 @@ class ProfiledKernels : public Kernels {
   void add_bias(const Batch& batch, const std::vector<float>& bias, Rows<float> y) override;
   void clamp(const Batch& batch, float limit, Rows<float> y) override;
   void scale(const Batch& batch, float factor, Rows<float> y) override;
-  void rope_angles(const Batch& batch, const std::vector<double>& inverse_frequencies, double magnitude,
-                   RopeAngles angles) override;
+  void rope_angles(const Batch& batch, const Rotation& rotation, RopeAngles angles) override;
   void rope(const Batch& batch, RopePairs pairs, const RopeAngles& angles, int64_t head_dim,
             Rows<float> heads) override;
   void store(const Batch& batch, int64_t layer, Rows<const float> k, Rows<const float> v) override;

@@ -4,7 +4,7 @@
 namespace nextoken {
 namespace {
 
-void plan_attention(const Spec& s, const std::string& prefix, Plan& plan, Layer& layer) {
+void plan_attention(const Spec& s, bool rotates, const std::string& prefix, Plan& plan, Layer& layer) {
   if (plan.has(prefix + "qkv")) {
     plan.matrix(prefix + "qkv", s.q_size() + 2 * s.kv_size(), s.hidden_size, layer.wqkv);
   } else {
@@ -21,6 +21,11 @@ void plan_attention(const Spec& s, const std::string& prefix, Plan& plan, Layer&
   plan.biases({{prefix + "o_bias", s.hidden_size}}, layer.o_bias);
   if (plan.has(prefix + "sinks")) plan.vector(prefix + "sinks", s.n_heads, layer.sinks);
   if (s.qk_norm == QKNorm::none) return;
+  if (s.qk_norm == QKNorm::unweighted) {
+    if (rotates)
+      layer.q_norm = layer.k_norm = {s.norm, (float)s.norm_eps, std::vector<float>((size_t)s.head_dim, 1.0f), {}};
+    return;
+  }
   const bool per_head = s.qk_norm == QKNorm::per_head;
   const auto norm = [&](const std::string& role, int64_t n_heads, Norm& norm) {
     if (plan.has(role + ".0"))
@@ -111,7 +116,7 @@ void plan_weights(const Spec& s, Plan& plan, Weights& w) {
     if (s.latent.rank)
       plan_latents(s, prefix, plan, layer);
     else
-      plan_attention(s, prefix, plan, layer);
+      plan_attention(s, s.layers[i].rotates, prefix, plan, layer);
     if (s.mixture((int64_t)i))
       plan_experts(s, prefix, plan, layer);
     else

@@ -103,6 +103,7 @@ void validate(const Spec& s) {
   require_cap(s.clip_qkv, "clip_qkv");
   require(s.clip_qkv == 0 || !s.qk_norm_rotated, "clip_qkv",
           "is not applied where heads are normed after their rotation");
+  require(s.qk_norm != QKNorm::unweighted || s.qk_norm_rotated, "qk_norm", "without weights is of what is rotated");
   require(s.alibi_bias >= 0 && s.alibi_bias <= 1024, "alibi_bias", "must be from 0 to 1024, not " + text(s.alibi_bias));
   require(s.rope_divisors.empty() || (int64_t)s.rope_divisors.size() == s.n_rot / 2, "rope_divisors",
           "must be " + std::to_string(s.n_rot / 2) + " numbers, not " + std::to_string(s.rope_divisors.size()));
@@ -122,6 +123,13 @@ void validate(const Spec& s) {
     }
     require_positive(layer.attention_factor, "attention_factor");
     require(layer.window >= 0, "window", "must not be negative");
+    require(layer.chunk >= 0 && (layer.chunk == 0 || layer.window == 0), "chunk",
+            "must not be negative, and leaves no room for a window");
+    require(layer.temperature_scale >= 0 && layer.temperature_scale <= 1024, "temperature_scale",
+            "must be from 0 to 1024, not " + text(layer.temperature_scale));
+    require(layer.temperature_length == 0 ||
+                (layer.temperature_length > 0 && !layer.rotates && !s.latent.rank && s.n_rot == s.head_dim),
+            "temperature_length", "is of layers that do not rotate in a model whose heads rotate as wholes");
   }
 }
 

@@ -20,8 +20,9 @@ enum class RopeScaling {
   llama3, // the same idea between wavelengths n_ctx / slow and n_ctx / fast. arXiv:2407.21783
 };
 
-/// Norms of queries and keys: over each head, with one weight for all or each its own, or over all heads together.
-enum class QKNorm { none, per_head, each_head, whole };
+/// Norms of queries and keys: over each head, with one weight for all or each its own, or over all heads together; or
+/// over each head that was rotated, without a weight.
+enum class QKNorm { none, per_head, each_head, whole, unweighted };
 
 /// What the feed-forward reads: the stream with attention's part in it, or as attention read it, through a norm of its
 /// own or attention's. Wang and Komatsuzaki 2021, GPT-J
@@ -37,6 +38,7 @@ struct ExpertSpec {
   bool normalized = false;     // weights of the chosen, a softmax over all, are divided by their sum
   bool sigmoid = false;        // weights are sigmoids rather than a softmax
   double scale = 1.0;          // of the weights, at last
+  bool weighs_input = false;   // weights are of what experts read, else of what they make
   // Experts side by side are so many groups, and chosen from the best of these: by its best expert, or with `sigmoid`
   // by the sum of its two best. arXiv:2405.04434, arXiv:2412.19437
   int64_t n_groups = 1, n_groups_used = 1;
@@ -67,6 +69,11 @@ struct LayerSpec {
   double attention_factor = 1.0;            // of the spec's attention_scale
   bool rotates = true;                      // false: positions are not told to this layer
   int64_t window = 0;                       // keys a query sees, itself included; 0 for all
+  int64_t chunk = 0;                        // it sees those from the last multiple of this on; 0 for all
+  // Of layers that do not rotate: queries grow by 1 + temperature_scale * ln(1 + (position + 1) / temperature_length),
+  // the quotient rounded down; 0 for none. arXiv:2501.19399
+  int64_t temperature_length = 0;
+  double temperature_scale = 0.0;
 };
 
 struct Spec {

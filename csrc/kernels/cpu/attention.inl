@@ -10,11 +10,16 @@ struct Span {
 static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
+// The first key that a query at that position sees.
+static inline int64_t first_seen(const AttentionArgs& args, int64_t position) {
+  if (args.chunk > 0) return position - position % args.chunk;
+  return args.window > 0 ? larger(0, position + 1 - args.window) : 0;
+}
+
 // The keys of a segment that token t sees.
 static inline Span seen(const AttentionArgs& args, int64_t t, int64_t segment) {
   const int64_t position = args.first_position + t, start = segment * ATTENTION_SEGMENT;
-  const int64_t first = args.window > 0 ? larger(0, position + 1 - args.window) : 0;
-  return {larger(first - start, 0), smaller(position + 1 - start, ATTENTION_SEGMENT)};
+  return {larger(first_seen(args, position) - start, 0), smaller(position + 1 - start, ATTENTION_SEGMENT)};
 }
 
 static inline Span within_block(Span s, int64_t block) {
@@ -261,7 +266,7 @@ static void attention(const AttentionArgs& args, float* y, int64_t y_stride, flo
   const Workspace w = workspace(scratch, rows, args.head_dim);
   prepare_queries(args, w);
   for (int64_t r = 0; r < rows; ++r) w.total_sum[r] = 0.0f;
-  const int64_t first_key = args.window > 0 ? larger(0, args.first_position + 1 - args.window) : 0;
+  const int64_t first_key = first_seen(args, args.first_position);
   const int64_t last_key = args.first_position + args.n_tokens - 1;
   AttentionArgs part = args;
   for (int64_t s = first_key / ATTENTION_SEGMENT; s <= last_key / ATTENTION_SEGMENT; ++s) {

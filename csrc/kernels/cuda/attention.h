@@ -38,6 +38,7 @@ struct TiledAttention {
   float scale, soft_cap;
   const float* slopes; // [n_heads] or null
   Partials partials;
+  int64_t chunk = 0;
 };
 
 enum class Cached { floats, q8, latents };
@@ -67,7 +68,9 @@ struct AttentionKernel {
     int begin, end;
   };
   static NEXTOKEN_HD Span seen(const Args& a, int64_t position, int64_t segment) {
-    const int64_t start = segment * ATTENTION_SEGMENT, first = a.window > 0 ? position + 1 - a.window - start : -start;
+    const int64_t start = segment * ATTENTION_SEGMENT;
+    int64_t first = a.window > 0 ? position + 1 - a.window - start : -start;
+    if (a.chunk > 0) first = position - position % a.chunk - start;
     const int64_t end = position + 1 - start;
     return {(int)(first > 0 ? (first < ATTENTION_SEGMENT ? first : ATTENTION_SEGMENT) : 0),
             (int)(end < 0                   ? 0

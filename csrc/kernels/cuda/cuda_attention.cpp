@@ -17,14 +17,13 @@ CacheLayout layout_of(const KvShape& shape, int64_t layer) {
           shape.v_bytes(), head_bytes,     layer * shape.n_kv_heads * head_bytes, shape.latent_dim};
 }
 
-void CudaKernels::rope_angles(const Batch& batch, const std::vector<double>& inverse_frequencies, double magnitude,
-                              RopeAngles angles) {
-  if (inverse_frequencies.empty()) return; // heads that do not rotate
+void CudaKernels::rope_angles(const Batch& batch, const Rotation& rotation, RopeAngles angles) {
+  if (rotation.inverse_frequencies.empty()) return; // heads that do not rotate
   RopeTable* table = nullptr;
   for (RopeTable& t : rope_tables_) {
-    if (t.is_of(inverse_frequencies)) table = &t;
+    if (t.is_of(rotation)) table = &t;
   }
-  if (!table) table = &rope_tables_.emplace_back(inverse_frequencies, magnitude);
+  if (!table) table = &rope_tables_.emplace_back(rotation);
   cos_.clear();
   sin_.clear();
   for (const int64_t position : batch.positions) {
@@ -82,7 +81,7 @@ void CudaKernels::attention(const Batch& batch, int64_t layer, const AttentionSp
     cuda::attention(queue_,
                     {cache, told_blocks_.as<uint8_t*>(), told_tiles_.as<AttentionTile>() + begin, q.data, q.stride,
                      spec.n_heads, group, spec.window, spec.scale, spec.soft_cap,
-                     spec.slopes ? weights(spec.slopes, spec.n_heads) : nullptr, partials},
+                     spec.slopes ? weights(spec.slopes, spec.n_heads) : nullptr, partials, spec.chunk},
                     (int64_t)(end - begin), spec.n_kv_heads);
     merge(queue_,
           {partials, spec.n_heads, spec.value_dim(), cache.width, to.x + first_row * to.max_k, to.max_k,

@@ -43,6 +43,7 @@ void CudaKernels::route(const Batch& batch, const RoutingSpec& spec, Rows<float>
                one ? r.groups : nullptr, r.places, failed_.as<int>()},
               scores.rows);
   routes.n_used = spec.n_used;
+  routes.weighs_input = spec.weighs_input;
   routes.experts.clear();
   if (!batch.op_by_op) return;
   routes.experts.resize((size_t)(scores.rows * spec.n_used)); // for who counts what is read
@@ -98,6 +99,7 @@ void CudaKernels::experts(const Batch& batch, const Routes& routes, const std::v
   const Rows<float> ups{gate_up.data + ffn_size, pairs, ffn_size, gate_up.stride};
   multiply(readers, rows == 1 ? h : room.h, {panels_of(experts, &Expert::gate), panels_of(experts, &Expert::up)}, gates,
            args);
+  if (routes.weighs_input) weigh(queue_, {gate_up.data, gate_up.stride, 2 * ffn_size, r.places, r.weights}, pairs);
   add_expert_biases(experts, &Expert::gate_bias, expert_of, gates);
   add_expert_biases(experts, &Expert::up_bias, expert_of, ups);
   const Forms middle = forms(room.f, pairs, ffn_size, down);
@@ -107,7 +109,10 @@ void CudaKernels::experts(const Batch& batch, const Routes& routes, const std::v
   const Rows<float> parts{room.y.data, pairs, y.cols, room.y.stride};
   multiply(down, room.f, {panels_of(experts, &Expert::down)}, parts, args);
   add_expert_biases(experts, &Expert::down_bias, expert_of, parts);
-  combine(queue_, {parts.data, parts.stride, y.cols, n_used, r.places, r.weights, y.data, y.stride}, y.rows);
+  combine(
+      queue_,
+      {parts.data, parts.stride, y.cols, n_used, r.places, routes.weighs_input ? nullptr : r.weights, y.data, y.stride},
+      y.rows);
 }
 
 void CudaKernels::add_gated(const Batch&, Rows<const float> score, Rows<float> part, Rows<float> y) {

@@ -74,6 +74,10 @@ void merge(Queue& queue, const MergeKernel::Args& args, int64_t rows) {
   launch<MergeKernel>(queue, {rows, args.n_heads}, args);
 }
 
+void weigh(Queue& queue, const WeighKernel::Args& args, int64_t pairs) {
+  launch<WeighKernel>(queue, {pairs, divide_up(args.n, WeighKernel::THREADS)}, args);
+}
+
 void combine(Queue& queue, const CombineKernel::Args& args, int64_t rows) {
   launch<CombineKernel>(queue, {rows, divide_up(args.n, CombineKernel::THREADS)}, args);
 }

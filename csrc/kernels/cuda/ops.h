@@ -31,6 +31,7 @@ void copy_heads(Queue& queue, const CopyHeadsKernel::Args& args, int64_t rows);
 void kv_write(Queue& queue, const KvWriteKernel::Args& args, int64_t rows, int64_t n_kv_heads);
 void attention(Queue& queue, const TiledAttention& args, int64_t n_tiles, int64_t n_kv_heads);
 void merge(Queue& queue, const MergeKernel::Args& args, int64_t rows);
+void weigh(Queue& queue, const WeighKernel::Args& args, int64_t pairs);
 void combine(Queue& queue, const CombineKernel::Args& args, int64_t rows);
 void add_gated(Queue& queue, const AddGatedKernel::Args& args, int64_t rows);
 void route(Queue& queue, const RouteKernel::Args& args, int64_t rows);

@@ -481,6 +481,8 @@ class QKNorm:
 
       each_head : of each head by itself, with its own weight
 
+      unweighted : of each head by itself, without a weight, on layers that rotate alone
+
       whole : of all heads of a token together
     """
 
@@ -488,6 +490,7 @@ class QKNorm:
     each_head: typing.ClassVar[QKNorm]
     none: typing.ClassVar[QKNorm]
     per_head: typing.ClassVar[QKNorm]
+    unweighted: typing.ClassVar[QKNorm]
     whole: typing.ClassVar[QKNorm]
 
     @typing.overload
@@ -527,6 +530,14 @@ class LayerSpec:
 
     @attention_factor.setter
     def attention_factor(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
+    def chunk(self) -> int:
+        """
+        it sees those from the last multiple of this on; 0 for all
+        """
+
+    @chunk.setter
+    def chunk(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
     @property
     def rope_factor(self) -> float:
         """
@@ -599,6 +610,22 @@ class LayerSpec:
 
     @rotates.setter
     def rotates(self, arg0: bool) -> None: ...
+    @property
+    def temperature_length(self) -> int:
+        """
+        of layers that do not rotate: queries grow each so many positions; 0 for none
+        """
+
+    @temperature_length.setter
+    def temperature_length(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def temperature_scale(self) -> float:
+        """
+        by 1 + this * ln(1 + (position + 1) / length)
+        """
+
+    @temperature_scale.setter
+    def temperature_scale(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
     @property
     def window(self) -> int:
         """
@@ -706,6 +733,14 @@ class ExpertSpec:
 
     @sigmoid.setter
     def sigmoid(self, arg0: bool) -> None: ...
+    @property
+    def weighs_input(self) -> bool:
+        """
+        weights are of what experts read, not make
+        """
+
+    @weighs_input.setter
+    def weighs_input(self, arg0: bool) -> None: ...
 
 class LatentSpec:
     """
