@@ -22,7 +22,7 @@ HASHES = Path(__file__).parent / "hashes.json"
 
 # Of families by their parts: what is new in their arithmetic, in two weight types.
 OTHERS = ("gpt2", "gptj", "falcon-40b", "mpt", "command-r-plus", "nemotron")
-OTHERS += ("deepseek-v2-lite", "deepseek-v3", "minicpm3")
+OTHERS += ("deepseek-v2-lite", "deepseek-v3", "minicpm3", "llama4")
 OTHER_TYPES = ("F32", "Q8_0")
 
 

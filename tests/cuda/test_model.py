@@ -12,6 +12,7 @@ from nextoken import LLM, SamplingParams, device
 from nextoken.errors import ClosedError, NumericalError
 from tests.cuda.conftest import Card
 from tests.families import tiny
+from tests.families.cases import CASES, write_file
 from tests.families.family import ids, weights
 from tests.families.tiny import FAMILIES, write
 from tests.reference import assert_same_bits
@@ -37,6 +38,11 @@ def same_on_both(path: Path, chunks: list[int], **options: Any) -> None:
 @pytest.mark.parametrize("name", list(FAMILIES))
 def test_every_family_gives_the_bits_of_the_cpu(tmp_path: Path, forwards: Card, name: str) -> None:
     same_on_both(write(tmp_path / "m.gguf", FAMILIES[name], "Q8_0"), [258, 1, 2])
+
+
+@pytest.mark.parametrize("name", ["glm4-moe", "llama4"])
+def test_mixtures_by_their_parts_give_the_bits_of_the_cpu(tmp_path: Path, forwards: Card, name: str) -> None:
+    same_on_both(write_file(tmp_path / "m.gguf", CASES[name], "Q8_0"), [258, 1, 2])
 
 
 @pytest.mark.parametrize("weight_type", TYPES)

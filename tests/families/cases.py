@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from tests.families import decoders
+from tests.families import decoders, mixtures
 from tests.families.decoders import FFN, HEAD_DIM, HEADS, Asked, D
 from tests.families.family import N_CTX, N_LAYERS, VOCAB, Weights
+from tests.families.folders import on_disk_experts
 from tests.families.parts import Decoder, Format, gguf
 from tests.families.positions import LLAMA3
 from tests.gguf_files import encode
@@ -31,6 +32,7 @@ class Case:
     format: Format = field(default_factory=Format)
     one: float = 1.0
     in_transformers: bool = True
+    on_disk: Callable[[Weights], Weights] = dict  # weights by the names that folders have
 
     def decoder(self) -> tuple[Decoder, Weights]:
         asked = Asked(self.one)
@@ -71,7 +73,7 @@ def write_folder(folder: Path, case: Case, changes: Mapping[str, Any] | None = N
     """The same as a Hugging Face folder, with `changes` of its config.json."""
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps(case.config() | dict(changes or {})))
-    write_weights(folder, case.decoder()[1])
+    write_weights(folder, case.on_disk(case.decoder()[1]))
     return folder
 
 
@@ -100,6 +102,56 @@ def modern(architecture: str, config: Mapping[str, Any], **options: Any) -> Case
     return Case(architecture, decoders.modern, MODERN | config, **options)
 
 
+LLAMA4 = {
+    "model_type": "llama4_text",
+    "head_dim": 32,
+    "rms_norm_eps": 1e-5,
+    "intermediate_size": mixtures.EXPERT_FFN,
+    "intermediate_size_mlp": FFN,
+    "num_local_experts": 5,
+    "num_experts_per_tok": 2,
+    "interleave_moe_layer_step": 2,
+    "attention_chunk_size": 72,
+    "floor_scale": 50,
+    "attn_scale": 0.5,
+}
+LLAMA4_KEYS = {
+    "expert_count": 5,
+    "expert_used_count": 2,
+    "expert_feed_forward_length": mixtures.EXPERT_FFN,
+    "interleave_moe_layer_step": 2,
+    "attention.sliding_window": 72,
+    "attention.temperature_length": 50,
+    "attention.temperature_scale": 0.5,
+    "rope.dimension_count": 32,
+}
+GLM4_MOE = {
+    "model_type": "glm4_moe",
+    "head_dim": 32,
+    "rms_norm_eps": 1e-5,
+    "attention_bias": True,
+    "use_qk_norm": True,
+    "moe_intermediate_size": mixtures.EXPERT_FFN,
+    "n_routed_experts": 6,
+    "num_experts_per_tok": 2,
+    "n_shared_experts": 2,
+    "first_k_dense_replace": 1,
+    "routed_scaling_factor": 1.5,
+    "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5},
+}
+GLM4_MOE_KEYS = {
+    "expert_count": 6,
+    "expert_used_count": 2,
+    "expert_shared_count": 2,
+    "expert_feed_forward_length": mixtures.EXPERT_FFN,
+    "expert_weights_scale": 1.5,
+    "expert_weights_norm": True,
+    "leading_dense_block_count": 1,
+}
+EXPERTS_BEHIND: dict[str, Any] = {
+    "format": Format(names={"ffn_norm": "post_attention_norm"}),
+    "on_disk": on_disk_experts,
+}
 OPT = {name: value for name, value in COMMON.items() if name != "intermediate_size"} | {
     "model_type": "opt",
     "ffn_dim": FFN,
@@ -157,6 +209,26 @@ CASES: dict[str, Case] = {
         FUSED,
     ),
     "opt": Case("opt", decoders.opt, OPT),
+    "llama4": Case(
+        "llama4",
+        mixtures.llama4,
+        MODERN | LLAMA4,
+        LLAMA4_KEYS,
+    ),
+    "llama4-maverick": Case(
+        "llama4",
+        mixtures.llama4,
+        MODERN | LLAMA4 | {"num_local_experts": 128, "use_qk_norm": False},
+        LLAMA4_KEYS | {"expert_count": 128},
+    ),
+    "llama4-dense": Case(  # which sees everything
+        "llama4",
+        mixtures.llama4,
+        MODERN
+        | LLAMA4
+        | {"moe_layers": [], "no_rope_layers": [1] * N_LAYERS, "layer_types": ["full_attention"] * N_LAYERS},
+        {"rope.dimension_count": 32, "attention.sliding_window": 0},
+    ),
     "command-r": modern(
         "command-r", {"model_type": "cohere", "logit_scale": 0.25}, keys={"logit_scale": 0.25}
     ),
@@ -172,6 +244,14 @@ CASES: dict[str, Case] = {
     ),
     "glm": modern(
         "chatglm", {"model_type": "glm", "head_dim": 32, "rms_norm_eps": 1e-5}, format=Format(("gate_up",))
+    ),
+    "glm4-moe": Case("glm4moe", mixtures.glm4_moe, MODERN | GLM4_MOE, GLM4_MOE_KEYS, **EXPERTS_BEHIND),
+    "glm4-moe-air": Case(
+        "glm4moe",
+        mixtures.glm4_moe,
+        MODERN | GLM4_MOE | {"use_qk_norm": False},
+        GLM4_MOE_KEYS,
+        **EXPERTS_BEHIND,
     ),
     "glm4": modern(
         "glm4", {"model_type": "glm4", "head_dim": 32, "rms_norm_eps": 1e-5}, format=Format(("gate_up",))
@@ -211,6 +291,20 @@ IN_FOLDERS: dict[str, Case] = {
         "gpt2", decoders.gpt2, {"model_type": "gpt2", **GPT, "scale_attn_by_inverse_layer_idx": True}
     ),
     "opt-350m": Case("opt", decoders.opt, OPT | {"do_layer_norm_before": False, "word_embed_proj_dim": 40}),
+    "llama4-without": Case(  # norms, a temperature, a chunk on every layer that rotates
+        "llama4",
+        mixtures.llama4,
+        MODERN
+        | LLAMA4
+        | {
+            "use_qk_norm": False,
+            "attn_temperature_tuning": False,
+            "moe_layers": [0, 3],
+            "no_rope_layers": [1, 0, 1, 1],
+            "layer_types": ["full_attention", "chunked_attention", "chunked_attention", "full_attention"],
+            "attention_chunk_size": 64,
+        },
+    ),
     "galactica": Case(
         "opt", decoders.opt, OPT | {"enable_bias": False, "layer_norm_elementwise_affine": False}
     ),

@@ -75,11 +75,11 @@ class Asked:
             for role, n in sizes.items()
         }
 
-    def gated(self, prefix: str) -> dict[str, Part]:
+    def gated(self, prefix: str, ffn: int = FFN) -> dict[str, Part]:
         return {
-            "gate": self.matrix(prefix + "gate_proj", FFN, D, bias=False),
-            "up": self.matrix(prefix + "up_proj", FFN, D, bias=False),
-            "down": self.matrix(prefix + "down_proj", D, FFN, bias=False),
+            "gate": self.matrix(prefix + "gate_proj", ffn, D, bias=False),
+            "up": self.matrix(prefix + "up_proj", ffn, D, bias=False),
+            "down": self.matrix(prefix + "down_proj", D, ffn, bias=False),
         }
 
 

@@ -46,6 +46,33 @@ class Part:
 
 
 @dataclass
+class Mixture:
+    """Experts beside the layer's own feed-forward, which every token takes: matrices (experts, out, in)."""
+
+    router: Part
+    gate: Array
+    up: Array
+    down: Array
+    n_used: int
+    weighs_input: bool = False  # what experts read is weighed, not what they make
+    choice_bias: Array | float = 0.0  # is added for the choice alone
+    normalized: bool = False
+    scale: float = 1.0
+
+    def __call__(self, x: Array, f: Callable[[Array], Array]) -> Array:
+        """The best by their sigmoids, which are the weights."""
+        y = np.zeros_like(x)
+        for t, scores in enumerate(1.0 / (1.0 + np.exp(-self.router(x)))):
+            chosen = np.argsort(-(scores + self.choice_bias), kind="stable")[: self.n_used]
+            for e in chosen:
+                weight = scores[e] / (scores[chosen].sum() if self.normalized else 1.0) * self.scale
+                read = x[t] * (weight if self.weighs_input else 1.0)
+                made = self.down[e] @ (f(self.gate[e] @ read) * (self.up[e] @ read))
+                y[t] += made * (1.0 if self.weighs_input else weight)
+        return y
+
+
+@dataclass
 class Layer:
     q: Part
     k: Part
@@ -62,7 +89,10 @@ class Layer:
     k_norm: Part | None = None
     rotates: bool = True
     window: int | None = None
+    chunk: int | None = None
     attention_factor: float = 1.0
+    temperature: tuple[int, float] | None = None  # queries grow with the logarithm of the first
+    mixture: Mixture | None = None
 
 
 @dataclass
@@ -93,6 +123,9 @@ class Decoder:
     embedding_scale: float = 1.0
     residual_scale: float = 1.0
     logit_scale: float = 1.0
+
+
+PLAIN = Part(np.ones(1))  # a norm without weights, which stands in no file
 
 
 def slopes(n_heads: int, bias: float) -> Array:
@@ -138,9 +171,12 @@ def logits(m: Decoder, ids: list[int]) -> Array:
             for part in (layer.q, layer.k, layer.v)
         )
         q, k = prepared(q, layer.q_norm, layer), prepared(k, layer.k_norm, layer)
+        if layer.temperature is not None:
+            length, growth = layer.temperature
+            q = q * (1.0 + growth * np.log(1.0 + (np.arange(t) + 1) // length))[:, None, None]
         scale = m.head_dim**-0.5 * layer.attention_factor
         if not m.alibi:
-            return layer.o(attention(q, k, v, scale, None, layer.window).reshape(t, -1))
+            return layer.o(attention(q, k, v, scale, None, layer.window, chunk=layer.chunk).reshape(t, -1))
         group = m.heads // m.kv_heads
         k, v = np.repeat(k, group, axis=1), np.repeat(v, group, axis=1)
         behind = np.arange(t)[None, :] - np.arange(t)[:, None]
@@ -149,7 +185,8 @@ def logits(m: Decoder, ids: list[int]) -> Array:
         return layer.o(np.einsum("hqk,khd->qhd", softmax(scores), v).reshape(t, -1))
 
     def feed_forward(h: Array, layer: Layer) -> Array:
-        return layer.down(f(layer.up(h)) if layer.gate is None else f(layer.gate(h)) * layer.up(h))
+        y = layer.down(f(layer.up(h)) if layer.gate is None else f(layer.gate(h)) * layer.up(h))
+        return y if layer.mixture is None else y + layer.mixture(h, f)
 
     x = m.embedding.astype(np.float64)[ids] * m.embedding_scale
     if m.widen is not None:
@@ -189,6 +226,7 @@ NAMES = {
     "down": "ffn_down",
     "ffn_post_norm": "post_ffw_norm",
 }
+SHARED = ("ffn_gate", "ffn_up", "ffn_down")  # of a layer with experts
 
 
 def _joined(*parts: Part) -> Part:
@@ -217,6 +255,7 @@ class Format:
 
 def gguf(m: Decoder, how: Format) -> dict[str, Array]:
     """The tensors of a GGUF file by name, rows first."""
+    tensors: dict[str, Array] = {}
     found: dict[str, Part | None] = {
         "token_embd": Part(m.embedding),
         "token_embd_norm": m.embedding_norm,
@@ -236,10 +275,15 @@ def gguf(m: Decoder, how: Format) -> dict[str, Array]:
             blocks |= dict.fromkeys(("attn_q", "attn_k", "attn_v"))
         if "gate_up" in how.fused and layer.gate is not None:
             blocks |= {"ffn_up": _joined(layer.gate, layer.up), "ffn_gate": None}
+        if (mixture := layer.mixture) is not None:
+            blocks = {name + "_shexp" if name in SHARED else name: part for name, part in blocks.items()}
+            blocks |= {"ffn_gate_inp": mixture.router, "ffn_gate_exps": Part(mixture.gate)}
+            blocks |= {"ffn_up_exps": Part(mixture.up), "ffn_down_exps": Part(mixture.down)}
+            if isinstance(mixture.choice_bias, np.ndarray):
+                tensors[f"blk.{i}.exp_probs_b.bias"] = mixture.choice_bias
         found |= {f"blk.{i}.{name}": part for name, part in blocks.items()}
-    tensors = {}
     for name, part in found.items():
-        if part is not None:
+        if part is not None and part is not PLAIN:
             tensors[name + ".weight"] = part.weight
             if part.bias is not None:
                 tensors[name + ".bias"] = part.bias

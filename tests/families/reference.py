@@ -63,14 +63,17 @@ def attention(
     cap: float | None,
     window: int | None,
     sinks: Array | None = None,
+    chunk: int | None = None,
 ) -> Array:
     group = q.shape[1] // k.shape[1]
     k, v = np.repeat(k, group, axis=1), np.repeat(v, group, axis=1)
     scores = np.einsum("qhd,khd->hqk", q, k) * scale
     if cap:
         scores = cap * np.tanh(scores / cap)
-    behind = np.arange(len(q))[:, None] - np.arange(len(q))[None, :]
-    hidden = (behind < 0) | ((behind >= window) if window else False)
+    row, key = np.arange(len(q))[:, None], np.arange(len(q))[None, :]
+    hidden = (row < key) | ((row - key >= window) if window else False)
+    if chunk:
+        hidden |= key // chunk != row // chunk
     scores = np.where(hidden, -np.inf, scores)
     if sinks is not None:  # one more score a head, whose value is zero
         extra = np.broadcast_to(sinks[:, None, None], (*scores.shape[:2], 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tests.families import parts
 from tests.families.cases import CASES, IN_FOLDERS, write_file, write_folder
 from tests.families.family import ids
 from tests.families.make_decoders import REFERENCE, STEP
+from tests.hf_folders import write_weights
 
 TRANSFORMERS = np.load(REFERENCE)
 IN_TRANSFORMERS = [name for name, case in CASES.items() if case.in_transformers]
@@ -58,7 +60,7 @@ def test_what_only_folders_say_is_applied(tmp_path: Path, name: str) -> None:
         assert np.abs(actual[::STEP] - TRANSFORMERS[name]).max() <= 1e-4 * largest
 
 
-@pytest.mark.parametrize("name", ["gpt2-by-layer", "phi-normed", "opt-350m"])
+@pytest.mark.parametrize("name", ["gpt2-by-layer", "phi-normed", "opt-350m", "llama4-without"])
 def test_every_way_gives_the_same_bits_from_a_folder(tmp_path: Path, name: str) -> None:
     check_model(write_folder(tmp_path / "hf", IN_FOLDERS[name]), few_ways(isas_here()), (71, 1, 18))
 
@@ -72,6 +74,9 @@ OTHERS_HAVE_IT_TOO = (
     "glm",
     "internlm2",
     "minicpm",
+    "llama4-maverick",
+    "llama4-dense",
+    "glm4-moe-air",
 )
 
 
@@ -118,6 +123,12 @@ def refused(path: Path, message: str) -> None:
         ("cohere2", {"position_embedding_type": "rope"}, "position_embedding_type"),
         ("phi2", {"qk_layernorm": True}, "asks for blk.0.attn_q_norm.weight"),
         ("gptneox", {"rotary_pct": 0.2}, "n_rot"),
+        ("llama4", {"attention_chunk_size": -64}, "attention_chunk_size is -64"),
+        ("llama4", {"floor_scale": 0}, "floor_scale is 0"),
+        ("llama4", {"attn_scale": -0.1}, "attn_scale is -0.1"),
+        ("llama4", {"layer_types": ["sliding_attention"] * 4}, "layer_types"),
+        ("llama4", {"moe_layers": [0, 3]}, "blk.0.ffn_gate_inp.weight|is no part|are missing"),
+        ("llama4", {"interleave_moe_layer_step": 0}, "interleave_moe_layer_step is 0"),
     ],
 )  # fmt: skip
 def test_what_is_not_applied_is_named(
@@ -145,6 +156,15 @@ def test_what_is_not_applied_is_named(
         ("exaone4-32b", {"layer_types": ["sliding_attention"] * 4}),
         ("hunyuan", {"rope_parameters": {"rope_type": "dynamic", "alpha": 1000.0}}),
         ("nemotron", {"hidden_act": "relu"}),
+        ("llama4", {"attention_chunk_size": 50}),
+        ("llama4", {"attention_chunk_size": None}),
+        ("llama4", {"floor_scale": 9}),
+        ("llama4", {"attn_scale": 0.1}),
+        ("llama4", {"attn_temperature_tuning": False}),
+        ("llama4", {"use_qk_norm": False}),
+        ("llama4", {"layer_types": ["full_attention"] * 4}),
+        ("llama4", {"no_rope_layers": [1, 0, 1, 1], "layer_types": None}),
+        ("llama4", {"num_experts_per_tok": 1}),
     ],
 )  # fmt: skip
 def test_a_key_that_changes_the_arithmetic_changes_the_logits(
@@ -153,6 +173,18 @@ def test_a_key_that_changes_the_arithmetic_changes_the_logits(
     before = logits(write_folder(tmp_path / "before", CASES[name]), 90)
     after = logits(write_folder(tmp_path / "after", CASES[name], changes), 90)
     assert np.abs(after - before).max() > 1e-4 * np.abs(before).max()
+
+
+def test_the_text_half_of_a_model_that_also_sees(tmp_path: Path) -> None:
+    case = CASES["llama4"]
+    config = {"model_type": "llama4", "text_config": case.config(), "vision_config": {"x": 1}}
+    weights = {f"language_model.{name}": value for name, value in case.decoder()[1].items()}
+    weights |= {"vision_model.x.weight": np.ones((2, 2), np.float32)}
+    folder = tmp_path / "sees"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(config))
+    write_weights(folder, weights)
+    assert logits(folder).tobytes() == logits(write_folder(tmp_path / "text", case)).tobytes()
 
 
 def test_learned_positions_end_where_their_table_does(tmp_path: Path) -> None:

@@ -26,6 +26,24 @@ YARN = {
     "rope_theta": 10000.0,
 }
 ALPHA = {"rope_type": "dynamic", "alpha": 1000.0, "factor": 1.0, "rope_theta": 10000.0}
+GLM4_MOE = {
+    "head_dim": 24,
+    "n_routed_experts": 6,
+    "num_experts_per_tok": 3,
+    "moe_intermediate_size": 40,
+    "n_shared_experts": 1,
+    "routed_scaling_factor": 1.7,
+}
+LLAMA4 = {
+    "num_hidden_layers": 5,
+    "head_dim": 24,
+    "intermediate_size_mlp": 104,
+    "num_local_experts": 5,
+    "num_experts_per_tok": 3,
+    "interleave_moe_layer_step": 2,
+    "attention_chunk_size": 50,
+    "floor_scale": 30,
+}
 NEW_FALCON = {"new_decoder_architecture": True, "num_kv_heads": 2}
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -74,6 +92,11 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "cohere2": ("Cohere2", GROUPED | {"num_hidden_layers": 5, "sliding_window": 40}),
     "glm": ("Glm", GROUPED | {"head_dim": 24}),
     "glm4": ("Glm4", GROUPED | {"head_dim": 24}),
+    "glm4-moe": ("Glm4Moe", GROUPED | GLM4_MOE),
+    "glm4-moe, groups, normed heads, no biases": (
+        "Glm4Moe",
+        GROUPED | GLM4_MOE | {"n_group": 3, "topk_group": 2, "use_qk_norm": True, "norm_topk_prob": False},
+    ),
     "exaone4": ("Exaone4", GROUPED | {"sliding_window": None, "layer_types": ["full_attention"] * 3}),
     "exaone4, windows": ("Exaone4", GROUPED | {"num_hidden_layers": 5, "sliding_window": 40}),
     "nemotron": ("Nemotron", GROUPED),
@@ -85,6 +108,18 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "ernie4.5, biases": ("Ernie4_5", GROUPED | {"use_bias": True, "head_dim": 16}),
     "hunyuan": ("HunYuanDenseV1", GROUPED | {"head_dim": 16}),
     "hunyuan, stretched": ("HunYuanDenseV1", GROUPED | {"head_dim": 24, "rope_parameters": ALPHA}),
+    "llama4": ("Llama4Text", GROUPED | LLAMA4),
+    "llama4, every layer, one expert": (
+        "Llama4Text",
+        GROUPED
+        | LLAMA4
+        | {
+            "interleave_moe_layer_step": 1,
+            "num_experts_per_tok": 1,
+            "use_qk_norm": False,
+            "attention_bias": True,
+        },
+    ),
     "arcee": ("Arcee", GROUPED),
     "arcee, yarn, biases": (
         "Arcee",

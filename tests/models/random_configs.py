@@ -432,6 +432,26 @@ def internlm3(d: Draw) -> Options:
     return o | ({"attention_bias": True, "mlp_bias": True} if d.flag() else {})
 
 
+def llama4(d: Draw) -> Options:
+    o = rotating(d, "default", "linear", "yarn", "llama3", "dynamic", free_head=True)
+    n = o["num_hidden_layers"]
+    o |= experts(d, "num_local_experts") | {
+        "head_dim": width_of(o),
+        "intermediate_size_mlp": d.whole(1, 230),
+        "interleave_moe_layer_step": d.whole(1, 3),
+        "attention_chunk_size": d.one(None, d.window(), d.window()),
+        "floor_scale": d.whole(1, 300),
+        "attn_scale": d.number(0, 1),
+    }
+    if d.flag():
+        o["no_rope_layers"] = [d.whole(0, 1) for _ in range(n)]
+    if d.flag() and o["attention_chunk_size"]:
+        o["layer_types"] = [d.one(FULL, "chunked_attention") for _ in range(n)]
+    if d.flag():
+        o["moe_layers"] = [i for i in range(n) if d.flag()]
+    return o | d.some({"use_qk_norm": False, "attn_temperature_tuning": False, "attention_bias": True})
+
+
 def latents(d: Draw) -> Options:
     o = rotating(d, "default", grouped=False)
     rope = 2 * d.whole(2, 8)
@@ -475,6 +495,12 @@ def deepseek_experts(d: Draw, o: Options, groups: bool) -> Options:
         "routed_scaling_factor": d.number(0.5, 3),
     }
     return o | ({"n_group": n_groups, "topk_group": used_groups} if groups else {})
+
+
+def glm4_moe(d: Draw) -> Options:
+    o = rotating(d)
+    o = deepseek_experts(d, partial(d, o | {"head_dim": width_of(o)}), True)
+    return o | d.some({"attention_bias": True, "use_qk_norm": True, "norm_topk_prob": False})
 
 
 def deepseek_v2(d: Draw) -> Options:
@@ -529,7 +555,9 @@ FAMILIES: dict[str, Callable[[Draw], Options]] = {
     "HunYuanDenseV1": hunyuan,
     "Arcee": arcee,
     "InternLM3": internlm3,
+    "Llama4Text": llama4,
     "MiniCPM3": minicpm3,
+    "Glm4Moe": glm4_moe,
     "DeepseekV2": deepseek_v2,
     "DeepseekV3": deepseek_v3,
 }

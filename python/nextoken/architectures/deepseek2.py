@@ -74,13 +74,19 @@ def spec(config: Config) -> Spec:
     if log_magnitude and layer.rope_scaling == RopeScaling.yarn:  # it is in the scores, not in cos and sin
         layer.rope_log_magnitude = 0.0
         s.attention_scale *= stretched(log_magnitude, layer.rope_factor)
-    further = config.integer("nextn_predict_layers", default=0, hi=s.n_layers - 1)
-    s.layers = [layer] * (s.n_layers - further)
-    if further:
-        config.spares_layers(s.n_layers)
+    s.layers = [layer] * s.n_layers
+    leave_out_further(config, s)
     if config.has_tensor("blk.0.attn_k_b.weight"):  # some files have both
         config.spares(*(LATENTS["kv_b"].format(i=i) for i in range(s.n_layers)))
     return s
+
+
+def leave_out_further(config: Config, s: Spec) -> None:
+    """Layers behind the last that predict further tokens at once."""
+    further = config.integer("nextn_predict_layers", default=0, hi=s.n_layers - 1)
+    s.layers = s.layers[: s.n_layers - further]
+    if further:
+        config.spares_layers(s.n_layers)
 
 
 def stretched(log_magnitude: float, factor: float) -> float:
@@ -155,19 +161,14 @@ def hf_v3(config: ConfigJson) -> Translation:
     config.only("scoring_func", ("sigmoid",), "sigmoid")
     config.only("topk_method", ("noaux_tc",), "noaux_tc")
     hf_experts(config, t, n=256, shared=1, ffn_size=2048, scale=2.5, first=3, used=8)
-    t.put("expert_gating_func", SIGMOID, "scoring_func")
-    t.put("expert_weights_norm", config.flag("norm_topk_prob", True), "norm_topk_prob")
-    for key, default in (("n_group", 8), ("topk_group", 4)):
-        t.put(HF_GROUPS[key], config.integer(key, default), key)
+    hf_sigmoids(config, t, groups=8, used=4)
     if not config.flag("rope_interleave", True):
 
         def halves(spec: Spec, _n_ctx: int) -> None:
             spec.rope_pairs = RopePairs.halves
 
         t.changes.append(halves)
-    further = config.integer("num_nextn_predict_layers", config.integer("num_mtp_layers", 1))
-    first = t.hparams["block_count"]
-    t.unused += tuple(f"model.layers.{i}." for i in range(first, first + min(max(further, 0), 16)))
+    hf_leave_out_further(config, t)
     return t
 
 
@@ -244,6 +245,21 @@ def hf_experts(
     )
 
 
+def hf_sigmoids(config: ConfigJson, t: Translation, *, groups: int, used: int = 1) -> None:
+    """Scores become weights one by one, and experts are chosen from the best groups."""
+    t.put("expert_gating_func", SIGMOID, "scoring_func")
+    t.put("expert_weights_norm", config.flag("norm_topk_prob", True), "norm_topk_prob")
+    for key, default in (("n_group", groups), ("topk_group", used)):
+        t.put(HF_GROUPS[key], config.integer(key, default), key)
+
+
+def hf_leave_out_further(config: ConfigJson, t: Translation) -> None:
+    """Tensors of layers behind the last that predict further tokens at once."""
+    further = config.integer("num_nextn_predict_layers", config.integer("num_mtp_layers", 1))
+    first = t.hparams["block_count"]
+    t.unused += tuple(f"model.layers.{i}." for i in range(first, first + min(max(further, 0), 16)))
+
+
 HF_GROUPS = {"n_group": "expert_group_count", "topk_group": "expert_group_used_count"}
 HF_LATENTS = {
     "model.layers.{i}.self_attn.q_a_proj.weight": "blk.{i}.attn_q_a.weight",
@@ -253,9 +269,8 @@ HF_LATENTS = {
     "model.layers.{i}.self_attn.kv_a_layernorm.weight": "blk.{i}.attn_kv_a_norm.weight",
     "model.layers.{i}.self_attn.kv_b_proj.weight": "blk.{i}.attn_kv_b.weight",
 }
-HF_TENSORS = (
+HF_FEED_FORWARD = (
     LLAMA_TENSORS
-    | HF_LATENTS
     | EXPERTS
     | {
         "model.layers.{i}.mlp.gate.e_score_correction_bias": "blk.{i}.exp_probs_b.bias",
@@ -264,6 +279,7 @@ HF_TENSORS = (
         "model.layers.{i}.mlp.shared_experts.down_proj.weight": "blk.{i}.ffn_down_shexp.weight",
     }
 )
+HF_TENSORS = HF_FEED_FORWARD | HF_LATENTS
 HF_BIASES = {
     "model.layers.{i}.self_attn.q_a_proj.bias": "blk.{i}.attn_q_a.bias",
     "model.layers.{i}.self_attn.kv_a_proj_with_mqa.bias": "blk.{i}.attn_kv_a_mqa.bias",

@@ -12,7 +12,7 @@ from nextoken.architectures import gemma, llama, qwen3
 from nextoken.architectures.config import Config
 from nextoken.architectures.gemma2 import POST_NORMS, hf_scale
 from nextoken.architectures.registry import register
-from nextoken.checkpoints.hf_config import HARMLESS, ConfigJson
+from nextoken.checkpoints.hf_config import ConfigJson
 from nextoken.checkpoints.hf_positions import pattern_of, positions_by_type, types_of_layers
 from nextoken.checkpoints.hf_translation import (
     LLAMA_TENSORS,
@@ -22,6 +22,7 @@ from nextoken.checkpoints.hf_translation import (
     biases,
     folder,
     sizes,
+    text_half,
 )
 
 ROLES = qwen3.ROLES | POST_NORMS
@@ -71,19 +72,4 @@ def hf(config: ConfigJson) -> Translation:
 
 @folder("gemma3")
 def hf_with_vision(config: ConfigJson) -> Translation:
-    """The text half of a model that also sees; its images are out of reach here."""
-    text = config.part("text_config")
-    t = hf(text)
-    text.require_all_read(HARMLESS)
-    for key in (
-        "vision_config",
-        "boi_token_index",
-        "eoi_token_index",
-        "image_token_index",
-        "mm_tokens_per_image",
-    ):
-        config.has(key)
-    config.has("tie_word_embeddings")
-    t.prefixes = ("", "language_model.", "model.language_model.")
-    t.unused += ("vision_tower.", "multi_modal_projector.")
-    return t
+    return text_half(config, hf)

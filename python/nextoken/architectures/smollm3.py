@@ -13,6 +13,7 @@ from nextoken.checkpoints.hf_positions import (
     copy,
     same_positions,
     sliding_window,
+    told_positions,
     types_of_layers,
 )
 from nextoken.checkpoints.hf_translation import Translation, biases, folder, sizes
@@ -43,14 +44,7 @@ def hf(config: ConfigJson) -> Translation:
     biases(config, t, mlp=True)
     config.only("hidden_act", ("silu",), "silu")
     layer = same_positions(config, t, theta=2e6)
-    n_layers: int = t.hparams["block_count"]
-    every = config.integer("no_rope_layer_interval", EVERY)
-    rotates = [every < 1 or (i + 1) % every != 0 for i in range(n_layers)]
-    if config.has("no_rope_layers"):  # which are marked by 0
-        marks = config.items("no_rope_layers")
-        if len(marks) < n_layers or not all(type(mark) is int and mark in (0, 1) for mark in marks):
-            raise config.error("no_rope_layers", f"is no list of 0 and 1 for {n_layers} layers")
-        rotates = [mark == 1 for mark in marks[:n_layers]]
+    rotates = told_positions(config, t, EVERY)
     used = config.flag("use_sliding_window", False) and config.has("sliding_window")
     types = types_of_layers(config, t, [SLIDING if used and not turns else FULL for turns in rotates])
     window = sliding_window(config, types) if used else 0

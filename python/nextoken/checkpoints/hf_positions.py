@@ -96,6 +96,18 @@ def sliding_window(config: ConfigJson, types: list[str], default: int = 4096) ->
     return window
 
 
+def told_positions(config: ConfigJson, t: Translation, every: int) -> list[bool]:
+    """Whether each layer is: `no_rope_layers` marks by 0 those that are not, or they are the last of every so many."""
+    every = config.integer("no_rope_layer_interval", every)
+    n = _n_layers(t)
+    marks = config.items("no_rope_layers") if config.has("no_rope_layers") else []
+    if not marks:
+        return [every < 1 or (i + 1) % every != 0 for i in range(n)]
+    if len(marks) < n or not all(type(mark) is int and mark in (0, 1) for mark in marks):
+        raise config.error("no_rope_layers", f"is no list of 0 and 1 for {n} layers")
+    return [mark == 1 for mark in marks[:n]]
+
+
 def windows_of_qwen(
     config: ConfigJson, t: Translation, pattern: list[str], *, theta: float = 10000.0
 ) -> None:
@@ -272,11 +284,9 @@ def _dynamic(scaling: ConfigJson, t: Translation, theta: float, n_rot: int) -> N
         if n_ctx <= trained or n_rot <= 2:
             return
         longer = factor * n_ctx / trained - (factor - 1.0)
-        layers = [copy(layer) for layer in spec.layers]
-        for new, layer in zip(layers, spec.layers, strict=True):
-            new.rope_theta = theta * float(_native.kernels.exact_pow(longer, n_rot / (n_rot - 2)))
-            new.window = layer.window
-            new.rotates = layer.rotates
+        layers = spec.layers
+        for layer in layers:
+            layer.rope_theta = theta * float(_native.kernels.exact_pow(longer, n_rot / (n_rot - 2)))
         spec.layers = layers
 
     t.changes.append(stretch)

@@ -152,6 +152,24 @@ def translate(values: Mapping[str, Any], path: str, *, allow_unused: bool = Fals
     return translation
 
 
+def text_half(config: ConfigJson, read: Folder) -> Translation:
+    """The text half of a model that also sees; its images are out of reach here."""
+    text = config.part("text_config")
+    t = read(text)
+    text.require_all_read(HARMLESS)
+    config.ignore(
+        "vision_config",
+        "boi_token_index",
+        "eoi_token_index",
+        "image_token_index",
+        "mm_tokens_per_image",
+        "tie_word_embeddings",
+    )
+    t.prefixes = ("", "language_model.", "model.language_model.")
+    t.unused += ("vision_tower.", "vision_model.", "multi_modal_projector.")
+    return t
+
+
 def sizes(
     config: ConfigJson,
     t: Translation,
@@ -228,9 +246,15 @@ def sparse_layers(config: ConfigJson, t: Translation) -> None:
     if not all(type(i) is int for i in listed):
         raise config.error("mlp_only_layers", "holds something else than integers")
 
+    dense_layers(t, lambda i: (i + 1) % step != 0 or i in listed)
+
+
+def dense_layers(t: Translation, is_dense: Callable[[int], bool]) -> None:
+    """Layers that have no experts in a mixture of them."""
+
     def choose(spec: _native.Spec, _n_ctx: int) -> None:
         changed = spec.experts
-        changed.dense_layers = [i for i in range(spec.n_layers) if (i + 1) % step or i in listed]
+        changed.dense_layers = [i for i in range(spec.n_layers) if is_dense(i)]
         spec.experts = changed
 
     t.changes.append(choose)
