@@ -31,6 +31,9 @@ WITHOUT_NORMS = 128  # as many experts has Maverick; files do not say it
 
 @register(
     "llama4",
+    models="Llama 4 (text)",
+    own="attention within chunks, every fourth layer without positions and with growing queries, "
+    "q and k normed behind their rotation, experts that are weighed before they read",
     roles=llama.ROLES | llama.BIASES | llama.EXPERTS | llama.SHARED_EXPERT,
     optional=llama.OPTIONAL,
     harmless=llama.HARMLESS,

@@ -25,6 +25,8 @@ NORM = "blk.{i}.post_attention_norm.weight"
 
 @register(
     "seed_oss",
+    models="Seed-OSS",
+    own="biases of q, k and v",
     roles=llama.ROLES | llama.BIASES | {"ffn_norm": NORM},
     optional=llama.OPTIONAL,
     harmless=llama.HARMLESS,
