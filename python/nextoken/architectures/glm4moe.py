@@ -18,7 +18,14 @@ ROLES = qwen3.ROLES | llama.EXPERTS | deepseek2.SHARED | {"ffn_norm": seed_oss.N
 OPTIONAL = llama.OPTIONAL | frozenset({"q_norm", "k_norm", *deepseek2.SHARED})
 
 
-@register("glm4moe", roles=ROLES, optional=OPTIONAL, harmless=llama.HARMLESS)
+@register(
+    "glm4moe",
+    models="GLM-4.5, 4.6",
+    own="half of each head rotates, DeepSeek V3's experts, normed heads or not",
+    roles=ROLES,
+    optional=OPTIONAL,
+    harmless=llama.HARMLESS,
+)
 def spec(config: Config) -> Spec:
     s = llama.spec(config)
     s.rope_pairs = RopePairs.halves
