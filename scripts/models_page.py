@@ -23,7 +23,7 @@ import gguf  # noqa: E402  behind the path, as are the next
 from nextoken import _native, kernels  # noqa: E402
 from nextoken.architectures import family_of, supported  # noqa: E402
 from nextoken.checkpoints.tensors import DTYPES  # noqa: E402
-from tests.families import cases, latent, tiny  # noqa: E402
+from tests.families import cases, experts, latent, tiny  # noqa: E402
 
 
 @dataclass
@@ -42,7 +42,7 @@ def tested() -> dict[str, Tested]:
     in_gguf = set(gguf.MODEL_ARCH_NAMES.values())
     for group, in_file in (
         (tiny.FAMILIES, True),
-        (tiny.IN_FOLDERS, False),
+        (experts.IN_FOLDERS, False),
         (cases.CASES, True),
         (cases.IN_FOLDERS, False),
         (latent.CASES, True),

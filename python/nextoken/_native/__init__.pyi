@@ -481,9 +481,9 @@ class QKNorm:
 
       each_head : of each head by itself, with its own weight
 
-      unweighted : of each head by itself, without a weight, on layers that rotate alone
-
       whole : of all heads of a token together
+
+      unweighted : of each head that was rotated by itself, without a weight
     """
 
     __members__: typing.ClassVar[dict[str, QKNorm]]
