@@ -19,6 +19,21 @@ uint32_t value(uint32_t unit) { return unit & 0x7FFFFFFF; }
 
 constexpr size_t short_cluster = 6; // bytes from which on a cluster is taken apart
 
+/// Signs of Burmese and Tai that are marks, but characters of their own.
+bool apart(uint32_t c) {
+  return c == 0x102B || c == 0x102C || c == 0x1038 || (c >= 0x1062 && c <= 0x1064) || (c >= 0x1067 && c <= 0x106D) ||
+         c == 0x1083 || (c >= 0x1087 && c <= 0x108C) || c == 0x108F || (c >= 0x109A && c <= 0x109C) || c == 0x1A61 ||
+         c == 0x1A63 || c == 0x1A64 || c == 0xAA7B || c == 0xAA7D || c == 0x11720 || c == 0x11721;
+}
+
+bool is_tag(uint32_t c) { return c >= 0xE0020 && c <= 0xE007F; } // letters of a flag
+
+/// Whether it belongs to the character before it.
+bool goes_on(uint32_t c) {
+  return (category(c) == Category::mark && !apart(c)) || c == 0x200C || c == 0x200D || c == 0xE33 || c == 0xEB3 ||
+         (c >= 0x1F3FB && c <= 0x1F3FF) || c == 0xFF9E || c == 0xFF9F || is_tag(c);
+}
+
 /// Whether it belongs to the character behind it, of those short enough.
 bool prepends(uint32_t c) {
   return (c >= 0x600 && c <= 0x605) || c == 0x6DD || c == 0x70F || c == 0x890 || c == 0x891 || c == 0x8E2 || c == 0xD4E;
@@ -27,14 +42,9 @@ bool prepends(uint32_t c) {
 /// Whether no cluster goes on before or behind it: a line's end, a control or format character.
 bool stands_alone(uint32_t c) {
   const bool private_use = (c >= 0xE000 && c <= 0xF8FF) || c >= 0xF0000;
-  const bool control = category(c) == Category::control && !private_use && c != 0x200C && c != 0x200D;
-  return (control && !prepends(c)) || c == 0x2028 || c == 0x2029;
-}
-
-/// Whether it belongs to the character before it.
-bool goes_on(uint32_t c) {
-  return category(c) == Category::mark || c == 0x200C || c == 0x200D || c == 0xE33 || c == 0xEB3 ||
-         (c >= 0x1F3FB && c <= 0x1F3FF) || c == 0xFF9E || c == 0xFF9F;
+  const bool ignored = c >= 0xE0000 && c <= 0xE0FFF;
+  const bool control = (category(c) == Category::control && !private_use) || ignored;
+  return (control && !prepends(c) && !goes_on(c)) || c == 0x2028 || c == 0x2029;
 }
 
 /// Bytes of the grapheme cluster at the beginning (UAX 29, without what joins characters of Hangul, India and emoji:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import AddedToken
+from tokenizers import AddedToken, normalizers
 
 from nextoken import _native
 from nextoken.checkpoints.hf_tokenizer import tokenizer_from_folder
@@ -119,6 +119,19 @@ def test_a_json_file_has_the_ids_of_the_library(
         cut = rng.randrange(len(text) + 1)
         text = text[:cut] + rng.choice(["", "", "<s>", " </s> ", "<unk>", " <foo> ", "xyz"]) + text[cut:]
         assert ours.encode(text, parse_special=True) == theirs.encode(text).ids, text
+
+
+def test_short_clusters_end_where_those_of_the_library_do() -> None:
+    """It looks up a cluster of less than six bytes by its beginning; what the map has for that replaces the whole."""
+    charsmap = rows_of(trained())[1]
+    ours, theirs = _native.CharsMap(charsmap), normalizers.Precompiled(charsmap)
+    bases = "a ｄﬀ½µº´¯Ǉ中ﬁ™\ue143\u0600\u070f\r\n\x00\u2028\xad한"
+    marks = "\u0301\u0344\u0358\u0748\u0955\u0c01\u0e33\u102b\u1083\u109c\u200c\u200d\u20dd\uff9e"
+    marks += "\U0001f3fb\U000e0048\U000e008c"
+    rng = random.Random(4)
+    for _ in range(4000):
+        text = "".join(rng.choice(rng.choice((bases, marks))) for _ in range(rng.randrange(1, 6)))
+        assert ours.apply(text.encode(), True).decode() == theirs.normalize_str(text), text
 
 
 def test_text_that_spells_a_byte_token_stays_text(tmp_path: Path) -> None:
