@@ -314,6 +314,9 @@ IN_FOLDERS: dict[str, Case] = {
     "command-r-biased": modern(
         "command-r",
         {"model_type": "cohere", "logit_scale": 0.25, "use_qk_norm": True, "attention_bias": True},
+    "glm-gelu": modern(
+        "chatglm", {"model_type": "glm", "head_dim": 32, "rms_norm_eps": 1e-5, "hidden_act": "gelu"}
+    ),
     ),
     "internlm2": Case(
         "internlm2",

@@ -353,7 +353,8 @@ def modern(w: Asked, hf: Mapping[str, Any]) -> Decoder:
     m.norm_rotated = kind == "hunyuan_v1_dense"
     m.logit_scale = hf.get("logit_scale", 1.0)
     m.n_rot = {"stablelm": d // 4, "glm": d // 2, "glm4": d // 2, "nemotron": d // 2}.get(kind)
-    m.activation = {"starcoder2": "gelu_new", "nemotron": "relu2", "arcee": "relu2"}.get(kind, "silu")
+    default = {"starcoder2": "gelu_new", "nemotron": "relu2", "arcee": "relu2"}.get(kind, "silu")
+    m.activation = hf.get("hidden_act", default)
     if "dim_model_base" in hf:
         m.embedding_scale, m.logit_scale = hf["scale_emb"], hf["dim_model_base"] / D
         m.residual_scale = hf["scale_depth"] / N_LAYERS**0.5

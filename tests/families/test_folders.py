@@ -147,7 +147,7 @@ def test_a_key_that_changes_the_arithmetic_changes_the_logits(
         ("qwen2", {"layer_types": ["sliding_attention"] * 4}, "layer_types"),
         ("gemma", {"use_bidirectional_attention": True}, "use_bidirectional_attention"),
         ("gemma2", {"sliding_window_size": 41}, "sliding_window_size"),
-        ("gemma2", {"hidden_activation": "relu"}, "hidden_activation"),
+        ("gemma2", {"hidden_activation": "mish"}, "hidden_activation"),
         ("smollm3", {"no_rope_layers": [1, 2, 1, 0]}, "no_rope_layers"),
         ("phi3-long", {"rope_parameters": {**LONG, "long_factor": [1.0]}}, "long_factor has 1 numbers, 6"),
         ("phi3", {"partial_rotary_factor": 0.7}, "partial_rotary_factor does not fit"),

@@ -159,7 +159,7 @@ def test_a_key_that_changes_the_arithmetic_changes_the_logits(
         ("deepseek-v3", {"attention_bias": True}, "asks for blk"),
         ("deepseek-v3", {"kv_lora_rank": 48}, "kv"),
         ("deepseek-v3", {"v_head_dim": 16}, "kv_b_proj"),
-        ("deepseek-v3", {"hidden_act": "gelu"}, "hidden_act is 'gelu'"),
+        ("deepseek-v3", {"hidden_act": "mish"}, "hidden_act is 'mish'"),
         ("deepseek-v3", {"index_topk": 2}, "index_topk"),
         ("minicpm3", {"mlp_bias": True}, "mlp_bias is true"),
         ("minicpm3", {"scale_emb": -1}, "scale_emb"),

@@ -8,7 +8,15 @@ from nextoken.architectures.config import Config
 from nextoken.architectures.registry import register
 from nextoken.checkpoints.hf_config import ConfigJson
 from nextoken.checkpoints.hf_positions import same_positions
-from nextoken.checkpoints.hf_translation import LLAMA_TENSORS, MLP_BIASES, Translation, biases, folder, sizes
+from nextoken.checkpoints.hf_translation import (
+    LLAMA_TENSORS,
+    MLP_BIASES,
+    Translation,
+    activation,
+    biases,
+    folder,
+    sizes,
+)
 
 ROLES = gpt2.without(llama.ROLES | llama.BIASES, "gate", "gate_bias")
 
@@ -32,7 +40,7 @@ def spec(config: Config) -> Spec:
 def hf(config: ConfigJson) -> Translation:
     t = Translation("arcee", HF_TENSORS)
     sizes(config, t, n_ctx=4096, eps=1e-5)
-    gpt2.hf_activation(config, t, "hidden_act", "relu2")
+    activation(config, t, "relu2")
     biases(config, t)
     if config.flag("mlp_bias", False):
         t.add({name: gguf for name, gguf in MLP_BIASES.items() if "gate" not in name})

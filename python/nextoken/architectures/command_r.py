@@ -15,6 +15,7 @@ from nextoken.checkpoints.hf_translation import (
     LLAMA_TENSORS,
     QK_NORMS,
     Translation,
+    activation,
     biases,
     folder,
     positive,
@@ -58,7 +59,7 @@ def hf_sizes(config: ConfigJson, t: Translation) -> None:
     """What both generations have in common."""
     config.only("layer_norm_bias", (False,), False)
     sizes(config, t, n_ctx=8192, eps=1e-5, tied=True, layer_norm="layer_norm_eps")
-    gpt2.hf_activation(config, t, "hidden_act", "silu")
+    activation(config, t)
     biases(config, t)
     t.put("logit_scale", positive(config, "logit_scale", 0.0625), "logit_scale")
 

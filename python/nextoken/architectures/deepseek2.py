@@ -14,7 +14,15 @@ from nextoken.architectures.config import Config
 from nextoken.architectures.registry import register
 from nextoken.checkpoints.hf_config import ConfigJson
 from nextoken.checkpoints.hf_positions import same_positions
-from nextoken.checkpoints.hf_translation import EXPERTS, LLAMA_TENSORS, Translation, folder, positive, sizes
+from nextoken.checkpoints.hf_translation import (
+    EXPERTS,
+    LLAMA_TENSORS,
+    Translation,
+    activation,
+    folder,
+    positive,
+    sizes,
+)
 
 LATENTS = {
     "q_a": "blk.{i}.attn_q_a.weight",
@@ -183,7 +191,7 @@ def hf_latents(
     """Sizes of heads, positions, and biases where config.json asks for them."""
     n_heads = t.hparams["attention.head_count"]
     config.only("num_key_value_heads", (n_heads, None), None)
-    config.only("hidden_act", ("silu",), "silu")
+    activation(config, t)
     rank = config.integer("kv_lora_rank", rank)
     keys = ("qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")
     nope, rope, value = (config.integer(key, default) for key, default in zip(keys, dims, strict=True))

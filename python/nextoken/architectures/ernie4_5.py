@@ -8,7 +8,14 @@ from nextoken.architectures.config import Config
 from nextoken.architectures.registry import register
 from nextoken.checkpoints.hf_config import ConfigJson
 from nextoken.checkpoints.hf_positions import same_positions
-from nextoken.checkpoints.hf_translation import ATTENTION_BIASES, MLP_BIASES, Translation, folder, sizes
+from nextoken.checkpoints.hf_translation import (
+    ATTENTION_BIASES,
+    MLP_BIASES,
+    Translation,
+    activation,
+    folder,
+    sizes,
+)
 
 
 @register(
@@ -27,7 +34,7 @@ def spec(config: Config) -> Spec:
 def hf(config: ConfigJson) -> Translation:
     t = Translation("ernie4_5")
     sizes(config, t, n_ctx=131072, eps=1e-5, n_kv_heads=2, head_dim=128, tied=True)
-    config.only("hidden_act", ("silu",), "silu")
+    activation(config, t)
     if config.flag("use_bias", False):
         t.add(ATTENTION_BIASES | MLP_BIASES)
     same_positions(config, t, theta=5e5)

@@ -24,6 +24,7 @@ from nextoken.checkpoints.hf_translation import (
     QK_NORMS,
     SANDWICH_NORMS,
     Translation,
+    activation,
     folder,
     sizes,
 )
@@ -60,7 +61,7 @@ def spec(config: Config) -> Spec:
 def hf(config: ConfigJson) -> Translation:
     t = Translation("exaone4", LLAMA_TENSORS | QK_NORMS | SANDWICH_NORMS)
     sizes(config, t, eps=1e-5, n_kv_heads=32)
-    config.only("hidden_act", ("silu",), "silu")
+    activation(config, t)
     layer = same_positions(config, t)
     hybrid = not config.is_null("sliding_window")
     pattern = [FULL] * t.hparams["block_count"]

@@ -11,7 +11,7 @@ from nextoken.architectures.config import Config
 from nextoken.architectures.registry import register
 from nextoken.checkpoints.hf_config import ConfigJson
 from nextoken.checkpoints.hf_positions import same_positions
-from nextoken.checkpoints.hf_translation import ROTARY_TABLES, Translation, folder, sizes
+from nextoken.checkpoints.hf_translation import ROTARY_TABLES, Translation, activation, folder, sizes
 
 ROLES = gpt2.without(gpt2.ROLES, "attn_norm", "attn_norm_bias", "ffn_norm", "ffn_norm_bias")
 OPTIONAL = gpt2.TIED | frozenset(llama.BIASES)
@@ -71,7 +71,7 @@ def hf(config: ConfigJson) -> Translation:
     t.tensors = HF_TOPS | gpt2.hf_parts(places, without_bias=matrices)
     if config.flag("bias", False):
         t.add({f"{name}.bias": f"{ours}.bias" for name, ours in HF_PLACES.items() if "blk" in ours})
-    gpt2.hf_activation(config, t, "activation", "gelu")
+    activation(config, t, "gelu", "activation")
     same_positions(config, t)
     t.qkv_groups = t.hparams["attention.head_count_kv"]
     return t

@@ -13,7 +13,7 @@ from nextoken.architectures.config import Config
 from nextoken.architectures.registry import register
 from nextoken.checkpoints.hf_config import ConfigJson
 from nextoken.checkpoints.hf_positions import same_positions
-from nextoken.checkpoints.hf_translation import Translation, biases, folder, sizes
+from nextoken.checkpoints.hf_translation import Translation, activation, biases, folder, sizes
 
 
 @register(
@@ -37,7 +37,8 @@ def hf(config: ConfigJson) -> Translation:
     t = Translation("gemma", norm_plus=1.0)
     sizes(config, t, n_ctx=8192, n_kv_heads=16, head_dim=256, tied=True)
     biases(config, t)
-    config.only("hidden_act", ("gelu_pytorch_tanh", "gelu"), "gelu_pytorch_tanh")  # "gelu" was never meant
+    if config.text("hidden_act", "gelu_pytorch_tanh") != "gelu":  # which was never meant
+        activation(config, t, "gelu_pytorch_tanh")
     config.only("hidden_activation", ("gelu_pytorch_tanh", None), None)
     config.only("use_bidirectional_attention", (False, None), None)
     same_positions(config, t)

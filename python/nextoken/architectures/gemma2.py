@@ -21,6 +21,7 @@ from nextoken.checkpoints.hf_translation import (
     LLAMA_TENSORS,
     SANDWICH_NORMS,
     Translation,
+    activation,
     biases,
     folder,
     positive,
@@ -74,8 +75,8 @@ def hf(config: ConfigJson) -> Translation:
 
 
 def hf_scale(config: ConfigJson, t: Translation) -> None:
-    """What Gemma 2 and 3 have in common: the scale of queries is a key, and the gate is no choice."""
-    config.only("hidden_activation", ("gelu_pytorch_tanh",), "gelu_pytorch_tanh")
+    """What Gemma 2 and 3 have in common: the scale of queries is a key."""
+    activation(config, t, "gelu_pytorch_tanh", "hidden_activation")
     config.only("hidden_act", ("gelu_pytorch_tanh", None), None)
     config.only("use_bidirectional_attention", (False, None), None)
     width = positive(config, "query_pre_attn_scalar", 256.0)

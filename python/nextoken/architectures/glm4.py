@@ -12,7 +12,14 @@ from nextoken.architectures.gemma2 import POST_NORMS
 from nextoken.architectures.registry import register
 from nextoken.checkpoints.hf_config import ConfigJson
 from nextoken.checkpoints.hf_positions import same_positions
-from nextoken.checkpoints.hf_translation import LLAMA_TENSORS, QKV_BIASES, Translation, folder, sizes
+from nextoken.checkpoints.hf_translation import (
+    LLAMA_TENSORS,
+    QKV_BIASES,
+    Translation,
+    activation,
+    folder,
+    sizes,
+)
 
 ROLES = gpt2.without(llama.ROLES, "gate", "up", "rope_factors") | {
     "q_bias": "blk.{i}.attn_q.bias",
@@ -62,7 +69,7 @@ def hf_glm4(config: ConfigJson) -> Translation:
 
 def _hf(config: ConfigJson, t: Translation, eps: float) -> Translation:
     sizes(config, t, n_ctx=131072, eps=eps, n_kv_heads=2, head_dim=128)
-    config.only("hidden_act", ("silu",), "silu")
+    activation(config, t)
     if config.flag("attention_bias", True):
         t.add(QKV_BIASES)
     same_positions(config, t, partial=True, share=0.5)

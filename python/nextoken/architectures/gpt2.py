@@ -12,8 +12,7 @@ from nextoken.architectures import llama
 from nextoken.architectures.config import Config
 from nextoken.architectures.registry import register
 from nextoken.checkpoints.hf_config import ConfigJson
-from nextoken.checkpoints.hf_translation import Translation, folder, sizes
-from nextoken.errors import UnsupportedModelError
+from nextoken.checkpoints.hf_translation import Translation, activation, folder, sizes
 
 NORM_BIASES = {
     "final_norm_bias": "output_norm.bias",
@@ -73,7 +72,7 @@ def hf(config: ConfigJson) -> Translation:
     )
     config.call(**HF_NAMES)
     sizes(config, t, n_ctx=1024, eps=1e-5, tied=True, layer_norm="layer_norm_epsilon", ffn_times=4)
-    hf_activation(config, t, "activation_function", "gelu_new")
+    activation(config, t, "gelu_new", "activation_function")
     unscaled, by_layer = not config.flag("scale_attn_weights", True), config.flag(BY_LAYER, False)
 
     def scale(spec: Spec, _n_ctx: int) -> None:
@@ -93,30 +92,6 @@ def hf(config: ConfigJson) -> Translation:
 
 
 BY_LAYER = "scale_attn_by_inverse_layer_idx"
-GATES = {
-    "gelu": Gate.gelu,
-    "gelu_new": Gate.gelu_tanh,
-    "gelu_fast": Gate.gelu_tanh,
-    "gelu_pytorch_tanh": Gate.gelu_tanh,
-    "relu": Gate.relu,
-    "relu2": Gate.relu_squared,
-    "silu": Gate.silu,
-    "swish": Gate.silu,
-}
-
-
-def hf_activation(config: ConfigJson, t: Translation, key: str, default: str) -> None:
-    """The function that config.json names, whatever the family has."""
-    name = config.text(key, default)
-    if name not in GATES:
-        raise UnsupportedModelError(
-            f"{config.path}: {key} is {name[:64]!a}, this version applies {', '.join(GATES)}"
-        )
-
-    def choose(spec: Spec, _n_ctx: int) -> None:
-        spec.gate = GATES[name]
-
-    t.changes.append(choose)
 
 
 def hf_parts(

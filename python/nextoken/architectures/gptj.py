@@ -10,7 +10,7 @@ from nextoken.architectures import gpt2, llama, phi2
 from nextoken.architectures.config import Config
 from nextoken.architectures.registry import register
 from nextoken.checkpoints.hf_config import ConfigJson
-from nextoken.checkpoints.hf_translation import Translation, folder, sizes
+from nextoken.checkpoints.hf_translation import Translation, activation, folder, sizes
 
 ROLES = gpt2.without(phi2.ROLES, "q_bias", "k_bias", "v_bias", "o_bias")
 
@@ -37,7 +37,7 @@ def hf(config: ConfigJson) -> Translation:
     )
     config.call(**gpt2.HF_NAMES)
     sizes(config, t, eps=1e-5, layer_norm="layer_norm_epsilon", ffn_times=4)
-    gpt2.hf_activation(config, t, "activation_function", "gelu_new")
+    activation(config, t, "gelu_new", "activation_function")
     config.only("rotary", (True,), True)
     config.only("scale_attn_weights", (True,), True)
     config.ignore("n_ctx", "tokenizer_class", *gpt2.HF_SUMMARIES)

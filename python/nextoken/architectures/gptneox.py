@@ -8,7 +8,7 @@ from nextoken.architectures.config import Config
 from nextoken.architectures.registry import register
 from nextoken.checkpoints.hf_config import ConfigJson
 from nextoken.checkpoints.hf_positions import same_positions
-from nextoken.checkpoints.hf_translation import ROTARY_TABLES, Translation, folder, sizes
+from nextoken.checkpoints.hf_translation import ROTARY_TABLES, Translation, activation, folder, sizes
 
 BIASES = frozenset({"q_bias", "k_bias", "v_bias", "o_bias"})
 
@@ -35,7 +35,7 @@ def hf(config: ConfigJson) -> Translation:
     t.unused = (ROTARY_TABLES, ".attention.bias", ".attention.masked_bias")
     config.call(partial_rotary_factor="rotary_pct", rope_theta="rotary_emb_base")
     sizes(config, t, eps=1e-5, layer_norm="layer_norm_eps")
-    gpt2.hf_activation(config, t, "hidden_act", "gelu")
+    activation(config, t, "gelu")
     if config.flag("attention_bias", True):
         t.add(HF_BIASES)
     parallel = config.flag("use_parallel_residual", True)

@@ -11,7 +11,7 @@ from nextoken.architectures.config import Config
 from nextoken.architectures.registry import register
 from nextoken.checkpoints.hf_config import ConfigJson
 from nextoken.checkpoints.hf_positions import same_positions
-from nextoken.checkpoints.hf_translation import Translation, biases, folder, positive, sizes
+from nextoken.checkpoints.hf_translation import Translation, activation, biases, folder, positive, sizes
 
 HARMLESS = llama.HARMLESS - {"rope.scaling.finetuned"}
 
@@ -50,7 +50,7 @@ def hf(config: ConfigJson) -> Translation:
 
 def hf_multipliers(config: ConfigJson, t: Translation) -> None:
     """The four of this family."""
-    config.only("hidden_act", ("silu",), "silu")
+    activation(config, t)
     for name, key in (
         ("embedding_scale", "embedding_multiplier"),
         ("residual_scale", "residual_multiplier"),

@@ -9,7 +9,15 @@ from nextoken.architectures.config import Config
 from nextoken.architectures.registry import register
 from nextoken.checkpoints.hf_config import ConfigJson
 from nextoken.checkpoints.hf_positions import same_positions
-from nextoken.checkpoints.hf_translation import LLAMA_TENSORS, Translation, biases, folder, positive, sizes
+from nextoken.checkpoints.hf_translation import (
+    LLAMA_TENSORS,
+    Translation,
+    activation,
+    biases,
+    folder,
+    positive,
+    sizes,
+)
 
 
 @register(
@@ -32,7 +40,7 @@ def spec(config: Config) -> Spec:
 def hf(config: ConfigJson) -> Translation:
     t = Translation("hunyuan-dense", HF_TENSORS)
     sizes(config, t, eps=1e-5)
-    config.only("hidden_act", ("silu",), "silu")
+    activation(config, t)
     config.ignore("eod_token_id")
     biases(config, t)
     for key in ("rope_scaling", "rope_parameters"):

@@ -13,6 +13,7 @@ from nextoken.checkpoints.hf_translation import (
     MLP_BIASES,
     QKV_BIASES,
     Translation,
+    activation,
     folder,
     sizes,
 )
@@ -35,7 +36,7 @@ def hf(config: ConfigJson) -> Translation:
     """Rows of fused q, k, v go by groups of heads that share k and v."""
     t = Translation("internlm2", HF_TENSORS)
     sizes(config, t)
-    config.only("hidden_act", ("silu",), "silu")
+    activation(config, t)
     config.ignore("attn_implementation")
     if config.flag("bias", False):
         t.add(HF_BIASES)
@@ -53,7 +54,7 @@ def hf(config: ConfigJson) -> Translation:
 def hf_3(config: ConfigJson) -> Translation:
     t = Translation("llama")
     sizes(config, t, n_ctx=32768, eps=1e-5, n_kv_heads=2, head_dim=128)
-    config.only("hidden_act", ("silu",), "silu")
+    activation(config, t)
     if config.flag("attention_bias", False):
         t.add(ATTENTION_BIASES)
     elif config.flag("qkv_bias", False):

@@ -13,7 +13,7 @@ from nextoken.architectures.registry import register
 from nextoken.checkpoints.hf_config import ConfigJson
 from nextoken.checkpoints.hf_positions import same_positions
 from nextoken.checkpoints.hf_translation import EXPERTS as HF_EXPERTS
-from nextoken.checkpoints.hf_translation import LLAMA_TENSORS, Translation, biases, folder, sizes
+from nextoken.checkpoints.hf_translation import LLAMA_TENSORS, Translation, activation, biases, folder, sizes
 from nextoken.checkpoints.hf_translation import experts as hf_experts
 
 ROLES = {
@@ -137,7 +137,7 @@ def hf_llama(config: ConfigJson) -> Translation:
     t = Translation("llama")
     sizes(config, t)
     biases(config, t, mlp=True)
-    config.only("hidden_act", ("silu",), "silu")
+    activation(config, t)
     same_positions(config, t)
     t.pair_heads()
     return t
@@ -149,7 +149,7 @@ def hf_mistral(config: ConfigJson) -> Translation:
     t = Translation("llama")
     sizes(config, t, n_ctx=131072, n_kv_heads=8)
     config.only("attention_bias", (False,), False)
-    config.only("hidden_act", ("silu",), "silu")
+    activation(config, t)
     same_positions(config, t, window=hf_window(config, 4096))
     t.pair_heads()
     return t
@@ -161,7 +161,7 @@ def hf_mixtral(config: ConfigJson) -> Translation:
     t = Translation("llama", MIXTRAL_TENSORS)
     sizes(config, t, n_ctx=131072, eps=1e-5, n_kv_heads=8)
     config.only("attention_bias", (False,), False)
-    config.only("hidden_act", ("silu",), "silu")
+    activation(config, t)
     hf_experts(config, t, "num_local_experts", normalized=True)
     same_positions(config, t, theta=1e6, window=hf_window(config, None))
     t.pair_heads()

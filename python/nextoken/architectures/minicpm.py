@@ -10,7 +10,7 @@ from nextoken.architectures.config import Config
 from nextoken.architectures.registry import register
 from nextoken.checkpoints.hf_config import ConfigJson
 from nextoken.checkpoints.hf_positions import same_positions
-from nextoken.checkpoints.hf_translation import Translation, biases, folder, positive, sizes
+from nextoken.checkpoints.hf_translation import Translation, activation, biases, folder, positive, sizes
 
 
 @register(
@@ -33,7 +33,7 @@ def spec(config: Config) -> Spec:
 def hf(config: ConfigJson) -> Translation:
     t = Translation("minicpm")
     sizes(config, t, tied=True)
-    config.only("hidden_act", ("silu",), "silu")
+    activation(config, t)
     config.only("num_experts", (None, 0), None)
     biases(config, t)
     n_layers, hidden = t.hparams["block_count"], t.hparams["embedding_length"]

@@ -13,6 +13,7 @@ from nextoken.checkpoints.hf_translation import (
     LLAMA_TENSORS,
     MLP_BIASES,
     Translation,
+    activation,
     folder,
     sizes,
 )
@@ -36,7 +37,7 @@ def spec(config: Config) -> Spec:
 def hf(config: ConfigJson) -> Translation:
     t = Translation("nemotron", HF_TENSORS, norm_plus=1.0)
     sizes(config, t, n_ctx=4096, eps=1e-5, layer_norm="norm_eps")
-    gpt2.hf_activation(config, t, "hidden_act", "relu2")
+    activation(config, t, "relu2")
     config.call(partial_rotary_factor="rope_percent")
     if config.flag("attention_bias", False):
         t.add(ATTENTION_BIASES)

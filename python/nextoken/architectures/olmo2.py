@@ -17,6 +17,7 @@ from nextoken.checkpoints.hf_translation import (
     QK_NORMS,
     SANDWICH_NORMS,
     Translation,
+    activation,
     biases,
     folder,
     sizes,
@@ -56,7 +57,7 @@ def hf(config: ConfigJson) -> Translation:
     t = Translation("olmo2", LLAMA_TENSORS | QK_NORMS | SANDWICH_NORMS)
     sizes(config, t, eps=1e-5)
     biases(config, t)
-    config.only("hidden_act", ("silu",), "silu")
+    activation(config, t)
     same_positions(config, t)
     return t
 
@@ -66,7 +67,7 @@ def hf_olmo3(config: ConfigJson) -> Translation:
     t = Translation("olmo2", LLAMA_TENSORS | QK_NORMS | SANDWICH_NORMS)
     sizes(config, t, eps=1e-5)
     biases(config, t)
-    config.only("hidden_act", ("silu",), "silu")
+    activation(config, t)
     types = types_of_layers(config, t, pattern_of(t, full_every=EVERY))
     positions_by_type(config, t, types, full=5e5, local=5e5, old_local=None)
     return t

@@ -13,6 +13,7 @@ from nextoken.checkpoints.hf_translation import (
     LLAMA_TENSORS,
     QK_NORMS,
     Translation,
+    activation,
     biases,
     folder,
     positive,
@@ -51,7 +52,7 @@ def hf(config: ConfigJson) -> Translation:
             spec.clip_qkv = limit
 
         t.changes.append(clip)
-    config.only("hidden_act", ("silu",), "silu")
+    activation(config, t)
     hf_experts(config, t, "num_experts")
     same_positions(config, t)
     return t

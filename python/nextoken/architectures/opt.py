@@ -10,7 +10,7 @@ from nextoken.architectures import gpt2, llama
 from nextoken.architectures.config import Config
 from nextoken.architectures.registry import register
 from nextoken.checkpoints.hf_config import ConfigJson
-from nextoken.checkpoints.hf_translation import Translation, folder, sizes
+from nextoken.checkpoints.hf_translation import Translation, activation, folder, sizes
 
 FIRST_POSITION = 2
 PROJECTIONS = {"widen": "token_embd_widen.weight", "narrow": "output_narrow.weight"}
@@ -42,7 +42,7 @@ def hf(config: ConfigJson) -> Translation:
     config.call(intermediate_size="ffn_dim")
     config.only("layer_norm_eps", (1e-5,), 1e-5)
     sizes(config, t, eps=1e-5, tied=True, layer_norm="layer_norm_eps")
-    gpt2.hf_activation(config, t, "activation_function", "relu")
+    activation(config, t, "relu", "activation_function")
     before = config.flag("do_layer_norm_before", True)
     config.only("_remove_final_layer_norm", (False,) if before else (False, True), False)
     if config.flag("enable_bias", True):

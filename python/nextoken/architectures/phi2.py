@@ -8,7 +8,7 @@ from nextoken.architectures.config import Config
 from nextoken.architectures.registry import register
 from nextoken.checkpoints.hf_config import ConfigJson
 from nextoken.checkpoints.hf_positions import same_positions
-from nextoken.checkpoints.hf_translation import Translation, folder, sizes
+from nextoken.checkpoints.hf_translation import Translation, activation, folder, sizes
 
 HEADS = {
     f"{x}_norm{role}": f"blk.{{i}}.attn_{x}_norm.{kind}"
@@ -38,7 +38,7 @@ def spec(config: Config) -> Spec:
 def hf(config: ConfigJson) -> Translation:
     t = Translation("phi2", HF_TENSORS)
     sizes(config, t, eps=1e-5, layer_norm="layer_norm_eps")
-    gpt2.hf_activation(config, t, "hidden_act", "gelu_new")
+    activation(config, t, "gelu_new")
     if config.flag("qk_layernorm", False):
         t.add(HF_HEADS)
     same_positions(config, t, partial=True, share=0.5)

@@ -12,7 +12,7 @@ from nextoken.architectures.config import Config
 from nextoken.architectures.registry import register
 from nextoken.checkpoints.hf_config import ConfigJson
 from nextoken.checkpoints.hf_positions import same_positions
-from nextoken.checkpoints.hf_translation import LLAMA_TENSORS, Translation, folder, sizes
+from nextoken.checkpoints.hf_translation import LLAMA_TENSORS, Translation, activation, folder, sizes
 
 ROLES = {role: name for role, name in llama.ROLES.items() if role not in ("q", "k", "v", "gate", "up")} | {
     "qkv": "blk.{i}.attn_qkv.weight",
@@ -55,7 +55,7 @@ def hf(config: ConfigJson) -> Translation:
     t = Translation("phi3", HF_TENSORS)
     sizes(config, t, n_ctx=4096, eps=1e-5)
     config.only("attention_bias", (False,), False)
-    config.only("hidden_act", ("silu",), "silu")
+    activation(config, t)
     config.has("original_max_position_embeddings")
     same_positions(config, t, window=llama.hf_window(config, None), partial=True)
     return t

@@ -8,7 +8,7 @@ from nextoken.architectures.config import Config
 from nextoken.architectures.registry import register
 from nextoken.checkpoints.hf_config import ConfigJson
 from nextoken.checkpoints.hf_positions import FULL, SLIDING, windows_of_qwen
-from nextoken.checkpoints.hf_translation import QKV_BIASES, Translation, folder, sizes
+from nextoken.checkpoints.hf_translation import QKV_BIASES, Translation, activation, folder, sizes
 
 OPTIONAL = llama.OPTIONAL - {"q_bias", "k_bias", "v_bias"}
 
@@ -32,7 +32,7 @@ def hf(config: ConfigJson) -> Translation:
     t = Translation("qwen2")
     sizes(config, t, n_ctx=32768, n_kv_heads=32)
     t.add(QKV_BIASES)
-    config.only("hidden_act", ("silu",), "silu")
+    activation(config, t)
     windows_of_qwen(config, t, upper_layers(config, t))
     return t
 

@@ -13,6 +13,7 @@ from nextoken.checkpoints.hf_translation import (
     LLAMA_TENSORS,
     QKV_BIASES,
     Translation,
+    activation,
     experts,
     folder,
     sizes,
@@ -51,7 +52,7 @@ def hf(config: ConfigJson) -> Translation:
     sizes(config, t, n_ctx=32768, n_kv_heads=16)
     if config.flag("qkv_bias", True):
         t.add(QKV_BIASES)
-    config.only("hidden_act", ("silu",), "silu")
+    activation(config, t)
     experts(config, t, "num_experts")
     sparse_layers(config, t)
     for name, key in (

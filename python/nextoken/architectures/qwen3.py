@@ -8,7 +8,15 @@ from nextoken.architectures.config import Config
 from nextoken.architectures.registry import register
 from nextoken.checkpoints.hf_config import ConfigJson
 from nextoken.checkpoints.hf_positions import windows_of_qwen
-from nextoken.checkpoints.hf_translation import LLAMA_TENSORS, QK_NORMS, Translation, biases, folder, sizes
+from nextoken.checkpoints.hf_translation import (
+    LLAMA_TENSORS,
+    QK_NORMS,
+    Translation,
+    activation,
+    biases,
+    folder,
+    sizes,
+)
 
 ROLES = (
     llama.ROLES
@@ -37,6 +45,6 @@ def hf(config: ConfigJson) -> Translation:
     t = Translation("qwen3", LLAMA_TENSORS | QK_NORMS)
     sizes(config, t, n_ctx=32768, n_kv_heads=32, head_dim=128)
     biases(config, t)
-    config.only("hidden_act", ("silu",), "silu")
+    activation(config, t)
     windows_of_qwen(config, t, qwen2.upper_layers(config, t))
     return t

@@ -13,6 +13,7 @@ from nextoken.checkpoints.hf_translation import (
     LLAMA_TENSORS,
     QK_NORMS,
     Translation,
+    activation,
     biases,
     experts,
     folder,
@@ -40,7 +41,7 @@ def hf(config: ConfigJson) -> Translation:
     t = Translation("qwen3moe", LLAMA_TENSORS | QK_NORMS | EXPERTS)
     sizes(config, t, n_ctx=32768, n_kv_heads=4)
     biases(config, t)
-    config.only("hidden_act", ("silu",), "silu")
+    activation(config, t)
     experts(config, t, "num_local_experts" if config.has("num_local_experts") else "num_experts")
     sparse_layers(config, t)
     t.put("expert_feed_forward_length", config.integer("moe_intermediate_size"), "moe_intermediate_size")

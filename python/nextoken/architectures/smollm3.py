@@ -16,7 +16,7 @@ from nextoken.checkpoints.hf_positions import (
     told_positions,
     types_of_layers,
 )
-from nextoken.checkpoints.hf_translation import Translation, biases, folder, sizes
+from nextoken.checkpoints.hf_translation import Translation, activation, biases, folder, sizes
 
 EVERY = 4  # files do not say it
 
@@ -42,7 +42,7 @@ def hf(config: ConfigJson) -> Translation:
     t = Translation("smollm3")
     sizes(config, t, n_ctx=32768, n_kv_heads=4, tied=True)
     biases(config, t, mlp=True)
-    config.only("hidden_act", ("silu",), "silu")
+    activation(config, t)
     layer = same_positions(config, t, theta=2e6)
     rotates = told_positions(config, t, EVERY)
     used = config.flag("use_sliding_window", False) and config.has("sliding_window")

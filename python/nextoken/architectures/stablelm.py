@@ -11,7 +11,14 @@ from nextoken.architectures.config import Config
 from nextoken.architectures.registry import register
 from nextoken.checkpoints.hf_config import ConfigJson
 from nextoken.checkpoints.hf_positions import same_positions
-from nextoken.checkpoints.hf_translation import LLAMA_TENSORS, QKV_BIASES, Translation, folder, sizes
+from nextoken.checkpoints.hf_translation import (
+    LLAMA_TENSORS,
+    QKV_BIASES,
+    Translation,
+    activation,
+    folder,
+    sizes,
+)
 
 ROLES = qwen3.ROLES | gpt2.NORM_BIASES
 OPTIONAL = llama.OPTIONAL | {"ffn_norm", "ffn_norm_bias", "q_norm", "k_norm"}
@@ -39,7 +46,7 @@ def spec(config: Config) -> Spec:
 def hf(config: ConfigJson) -> Translation:
     t = Translation("stablelm", HF_TENSORS)
     sizes(config, t, n_ctx=4096, n_kv_heads=32, eps=1e-5, layer_norm="layer_norm_eps")
-    gpt2.hf_activation(config, t, "hidden_act", "silu")
+    activation(config, t)
     if config.flag("qk_layernorm", False):
         t.add(HF_HEADS)
     if config.flag("use_qkv_bias", False):

@@ -8,7 +8,7 @@ from nextoken.architectures.config import Config
 from nextoken.architectures.registry import register
 from nextoken.checkpoints.hf_config import ConfigJson
 from nextoken.checkpoints.hf_positions import same_positions
-from nextoken.checkpoints.hf_translation import ATTENTION_BIASES, Translation, folder, sizes
+from nextoken.checkpoints.hf_translation import ATTENTION_BIASES, Translation, activation, folder, sizes
 
 BIASES = frozenset(llama.BIASES)
 
@@ -33,7 +33,7 @@ def spec(config: Config) -> Spec:
 def hf(config: ConfigJson) -> Translation:
     t = Translation("starcoder2", HF_TENSORS)
     sizes(config, t, n_ctx=4096, n_kv_heads=2, eps=1e-5, tied=True, layer_norm="norm_epsilon")
-    gpt2.hf_activation(config, t, "hidden_act", "gelu_pytorch_tanh")
+    activation(config, t, "gelu_pytorch_tanh")
     config.only("mlp_type", ("default",), "default")
     config.only("norm_type", ("layer_norm",), "layer_norm")
     if config.flag("use_bias", True):

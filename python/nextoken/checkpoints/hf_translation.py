@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nextoken import _native
+from nextoken._native import Gate
 from nextoken.checkpoints.hf_config import HARMLESS, ConfigJson
 from nextoken.checkpoints.hf_parts import Part
 from nextoken.checkpoints.hf_quantization import Quantization, quantization
@@ -59,6 +60,19 @@ MLP_BIASES = {
     "model.layers.{i}.mlp.gate_proj.bias": "blk.{i}.ffn_gate.bias",
     "model.layers.{i}.mlp.up_proj.bias": "blk.{i}.ffn_up.bias",
     "model.layers.{i}.mlp.down_proj.bias": "blk.{i}.ffn_down.bias",
+}
+GATES = {
+    "gelu": Gate.gelu,
+    "gelu_accurate": Gate.gelu_tanh,
+    "gelu_fast": Gate.gelu_tanh,
+    "gelu_new": Gate.gelu_tanh,
+    "gelu_python": Gate.gelu,
+    "gelu_python_tanh": Gate.gelu_tanh,
+    "gelu_pytorch_tanh": Gate.gelu_tanh,
+    "relu": Gate.relu,
+    "relu2": Gate.relu_squared,
+    "silu": Gate.silu,
+    "swish": Gate.silu,
 }
 ROTARY_TABLES = "rotary_emb.inv_freq"  # old folders keep a table that follows from rope_theta
 
@@ -220,6 +234,16 @@ def biases(config: ConfigJson, t: Translation, *, mlp: bool = False, default: bo
         t.add(ATTENTION_BIASES)
     if mlp and config.flag("mlp_bias", False):
         t.add(MLP_BIASES)
+
+
+def activation(config: ConfigJson, t: Translation, default: str = "silu", key: str = "hidden_act") -> None:
+    """The function of the feed-forward that config.json names, whatever the family has."""
+    name = config.only(key, tuple(GATES), default)
+
+    def choose(spec: _native.Spec, _n_ctx: int) -> None:
+        spec.gate = GATES[name]
+
+    t.changes.append(choose)
 
 
 def experts(config: ConfigJson, t: Translation, count: str, *, normalized: bool | None = None) -> None:
