@@ -183,6 +183,17 @@ def test_linear_scaling_of_positions(tmp_path: Path, metadata: dict[str, Any], f
     assert [layer.rope_factor for layer in llama_with(tmp_path, metadata=keys).spec.layers] == [factor] * 2
 
 
+def test_a_magnitude_of_yarn_stands_for_that_of_its_factor(tmp_path: Path) -> None:
+    yarn = {"type": "yarn", "factor": 8.0, "original_context_length": 32}
+    keys = {f"llama.rope.scaling.{name}": value for name, value in yarn.items()}
+    (layer, _) = llama_with(tmp_path, metadata=keys).spec.layers
+    assert (layer.rope_magnitude, layer.rope_log_magnitude) == (1.0, 0.1)
+    (layer, _) = llama_with(
+        tmp_path, metadata=keys | {"llama.rope.scaling.yarn_attn_factor": 1.25}
+    ).spec.layers
+    assert (layer.rope_magnitude, layer.rope_log_magnitude) == (1.25, 0.0)
+
+
 def test_windows_of_gemma_are_local_but_every_sixth(tmp_path: Path) -> None:
     path = tiny_gemma3(tmp_path / "m.gguf", metadata={"gemma3.rope.scaling.factor": 8.0})
     layers = plan_of(path).spec.layers

@@ -269,7 +269,10 @@ CASES: dict[str, Case] = {
         },
     ),
     "nemotron": modern(
-        "nemotron", {"model_type": "nemotron", "attention_bias": True, "mlp_bias": True}, one=0.0
+        "nemotron",
+        {"model_type": "nemotron", "attention_bias": True, "mlp_bias": True},
+        keys={"attention.layer_norm_rms_epsilon": 1e-5},
+        one=0.0,
     ),
     "ernie4_5": modern("ernie4_5", {"model_type": "ernie4_5", "head_dim": 32}),
     "hunyuan": modern("hunyuan-dense", {"model_type": "hunyuan_v1_dense", "head_dim": 32}),
@@ -311,12 +314,12 @@ IN_FOLDERS: dict[str, Case] = {
     "starcoder2-llama3": modern(
         "starcoder2", {"model_type": "starcoder2", "sliding_window": None, "rope_parameters": LLAMA3}
     ),
-    "command-r-biased": modern(
-        "command-r",
-        {"model_type": "cohere", "logit_scale": 0.25, "use_qk_norm": True, "attention_bias": True},
     "glm-gelu": modern(
         "chatglm", {"model_type": "glm", "head_dim": 32, "rms_norm_eps": 1e-5, "hidden_act": "gelu"}
     ),
+    "command-r-biased": modern(
+        "command-r",
+        {"model_type": "cohere", "logit_scale": 0.25, "use_qk_norm": True, "attention_bias": True},
     ),
     "internlm2": Case(
         "internlm2",

@@ -60,6 +60,7 @@ FAMILIES: dict[str, Family] = {
             "embd_pdrop": 0.0,
         },
         {
+            "rope.scaling.type": "longrope",
             "rope.scaling.original_context_length": 128,
             "rope.scaling.attn_factor": float(np.sqrt(1 + np.log(4.0) / np.log(128.0))),
             "rope.dimension_count": 12,
@@ -126,7 +127,11 @@ FAMILIES: dict[str, Family] = {
             "layer_types": [*["sliding_attention"] * 3, "full_attention"],
             "rope_parameters": {"sliding_attention": DEFAULT, "full_attention": YARN},
         },
-        {"attention.sliding_window": 40, **YARN_KEYS},
+        {
+            "attention.sliding_window": 40,
+            "attention.sliding_window_pattern": [True, True, True, False],
+            **YARN_KEYS,
+        },
         names=BEHIND,
     ),
     "granite": Family(

@@ -27,6 +27,7 @@ from nextoken.checkpoints.hf_translation import (
 
 ROLES = qwen3.ROLES | POST_NORMS
 LAYERS_OF_27B = 62
+EVERY = 6
 
 
 @register(
@@ -46,11 +47,11 @@ def spec(config: Config) -> Spec:
     s.logit_soft_cap = config.soft_cap("final_logit_softcapping")
     s.attention_soft_cap = config.soft_cap("attn_logit_softcapping")
 
-    every = config.integer("attention.sliding_window_pattern", default=6, lo=1)
+    slides = config.slides("attention.sliding_window_pattern", EVERY, s.n_layers)
     local = LayerSpec()
     local.rope_theta = config.positive("rope.freq_base_swa", default=10000.0)
     local.window = config.integer("attention.sliding_window", lo=1)
-    s.layers = [s.layers[0] if (i + 1) % every == 0 else local for i in range(s.n_layers)]
+    s.layers = [local if slid else s.layers[0] for slid in slides]
     return s
 
 
@@ -63,7 +64,7 @@ def hf(config: ConfigJson) -> Translation:
     if config.has("final_logit_softcapping"):
         t.put("final_logit_softcapping", config.number("final_logit_softcapping"), "final_logit_softcapping")
     config.only("attn_logit_softcapping", (None,), None)  # transformers keeps it and does not apply it
-    every = config.integer("sliding_window_pattern", config.integer("_sliding_window_pattern", 6))
+    every = config.integer("sliding_window_pattern", config.integer("_sliding_window_pattern", EVERY))
     types = types_of_layers(config, t, pattern_of(t, full_every=every))
     positions_by_type(config, t, types, full=1e6, local=1e4, old_local="rope_local_base_freq")
     t.put("attention.sliding_window", max(1, *(layer.window for layer in t.layers)), "sliding_window")

@@ -55,6 +55,8 @@ OPTIONAL = frozenset(
     {"lm_head", "rope_factors", *BIASES}
 )  # a tied head; files without frequency factors or biases
 HARMLESS = frozenset({"vocab_size", "rope.scaling.original_context_length", "rope.scaling.finetuned"})
+LONG_FACTORS = "rope_factors_long.weight"
+YARN_MAGNITUDE = "rope.scaling.yarn_attn_factor"
 WIDEST, MOST_HEADS = 1 << 24, 65536  # as in the native Spec, for the two that others are computed from
 
 
@@ -107,9 +109,12 @@ def layer(config: Config) -> LayerSpec:
     result = LayerSpec()
     result.rope_theta = config.positive("rope.freq_base", default=10000.0)
     # A factor without a type is a linear one: so old files write it, and so llama.cpp reads it.
-    kind = config.choice("rope.scaling.type", ("none", "linear", "yarn"), default="linear")
+    kinds = ["none", "linear", "yarn"]
+    if config.has_tensor(LONG_FACTORS):  # which are all of it
+        kinds.append("longrope")
+    kind = config.choice("rope.scaling.type", kinds, default="linear")
     factor = config.positive("rope.scaling.factor", default=1.0)
-    if kind != "none":
+    if kind in ("linear", "yarn"):
         result.rope_factor = factor
     if kind == "yarn":
         result.rope_scaling = RopeScaling.yarn
@@ -118,6 +123,9 @@ def layer(config: Config) -> LayerSpec:
         result.rope_slow = config.positive("rope.scaling.yarn_beta_slow", default=1.0)
         result.rope_magnitude = config.positive("rope.scaling.attn_factor", default=1.0)
         result.rope_log_magnitude = 0.1
+        if config.has(YARN_MAGNITUDE):  # instead of what follows from the factor
+            result.rope_magnitude *= config.positive(YARN_MAGNITUDE)
+            result.rope_log_magnitude = 0.0
     return result
 
 

@@ -19,6 +19,7 @@ from nextoken.checkpoints.hf_translation import (
 )
 
 OPTIONAL = gpt2.TIED | frozenset(llama.BIASES)
+HARMLESS = llama.HARMLESS | {"attention.layer_norm_rms_epsilon"}  # newer converters write it twice
 
 
 @register(
@@ -27,7 +28,7 @@ OPTIONAL = gpt2.TIED | frozenset(llama.BIASES)
     own="layer norms, squared ReLU without a gate",
     roles=gpt2.ROLES,
     optional=OPTIONAL,
-    harmless=llama.HARMLESS,
+    harmless=HARMLESS,
 )
 def spec(config: Config) -> Spec:
     return gpt2.decoder(config, Gate.relu_squared)

@@ -43,12 +43,12 @@ def spec(config: Config) -> Spec:
     s.pre_norms = False
     s.post_norms = True
     window = config.integer("attention.sliding_window", default=0)
-    every = config.integer("attention.sliding_window_pattern", default=EVERY, lo=1)
+    slides = config.slides("attention.sliding_window_pattern", EVERY, s.n_layers)
     if window:
         local = LayerSpec()
         local.rope_theta = config.positive("rope.freq_base_swa", default=s.layers[0].rope_theta)
         local.window = window
-        s.layers = [s.layers[0] if (i + 1) % every == 0 else local for i in range(s.n_layers)]
+        s.layers = [local if slid else s.layers[0] for slid in slides]
     return s
 
 

@@ -20,7 +20,7 @@ ROLES = {role: name for role, name in llama.ROLES.items() if role not in ("q", "
     "o_bias": "blk.{i}.attn_output.bias",
     "gate_up": "blk.{i}.ffn_up.weight",
 }
-LONG, SHORT = "rope_factors_long.weight", "rope_factors_short.weight"
+LONG, SHORT = llama.LONG_FACTORS, "rope_factors_short.weight"
 
 
 @register(
