@@ -15,6 +15,7 @@ from tests.families.experts import IN_FOLDERS
 from tests.families.family import ids, weights
 from tests.families.folders import write_folder
 from tests.families.make_reference import REFERENCE, STEP
+from tests.families.positions import DEFAULT
 from tests.families.tiny import FAMILIES, write
 
 TRANSFORMERS = np.load(REFERENCE)
@@ -110,6 +111,7 @@ def test_positions_as_older_folders_write_them(tmp_path: Path, name: str) -> Non
         ("smollm3", {"no_rope_layers": [1, 0, 1, 1]}),
         ("smollm3", {"no_rope_layers": None, "no_rope_layer_interval": 2}),
         ("smollm3", {"use_sliding_window": True, "sliding_window": 40}),
+        ("smollm3", {"layer_types": ["sliding_attention"] * 4, "sliding_window": 40}),
         ("gemma2", {"query_pre_attn_scalar": 7}),
         ("gemma2", {"layer_types": ["full_attention"] * 4}),
         ("gemma2", {"attn_logit_softcapping": 5.0}),
@@ -150,6 +152,8 @@ def test_a_key_that_changes_the_arithmetic_changes_the_logits(
         ("gemma2", {"hidden_activation": "mish"}, "hidden_activation"),
         ("smollm3", {"no_rope_layers": [1, 2, 1, 0]}, "no_rope_layers"),
         ("phi3-long", {"rope_parameters": {**LONG, "long_factor": [1.0]}}, "long_factor has 1 numbers, 6"),
+        ("olmo3", {"rope_parameters": {"sliding_attention": DEFAULT, "full_attention": YARN | {"truncate": False}}},
+         "full_attention.truncate is false"),
         ("phi3", {"partial_rotary_factor": 0.7}, "partial_rotary_factor does not fit"),
         ("qwen3", {"attention_bias": True}, "asks for blk"),
         ("granite", {"mlp_bias": True}, "asks for blk"),

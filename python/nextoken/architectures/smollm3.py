@@ -47,8 +47,7 @@ def hf(config: ConfigJson) -> Translation:
     rotates = told_positions(config, t, EVERY)
     used = config.flag("use_sliding_window", False) and config.has("sliding_window")
     types = types_of_layers(config, t, [SLIDING if used and not turns else FULL for turns in rotates])
-    window = sliding_window(config, types) if used else 0
-    config.has("sliding_window")
+    window = sliding_window(config, types, default=0)  # layer_types hold, whatever use_sliding_window says
     layers = []
     for kind, turns in zip(types, rotates, strict=True):
         layers.append(copy(layer))

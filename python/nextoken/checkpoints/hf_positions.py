@@ -187,6 +187,8 @@ def _rotation(
         layer.rope_factor = positive(scaling, "factor")
         t.origins["rope.scaling.factor"] = "rope_scaling.factor"
     elif kind == "yarn":
+        if not single:
+            scaling.only("truncate", (True, None), True)  # transformers does not read it there
         _yarn(config, scaling, t, layer)
     elif kind == "llama3":
         _llama3(config, scaling, t, layer, n_rot, single)
