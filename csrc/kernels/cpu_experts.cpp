@@ -29,6 +29,8 @@ float group_score(const float* choice, int64_t n, bool two) {
 void CpuKernels::route(const Batch& batch, const RoutingSpec& spec, Rows<float> scores, Routes& routes) {
   const int64_t n_used = spec.n_used, n_experts = scores.cols, n_groups = spec.n_groups;
   const int64_t group_size = n_experts / n_groups;
+  // Sigmoids alone are in the order of the scores, but large ones are all 1.
+  const bool by_score = spec.sigmoid && !spec.bias && spec.n_groups_used == n_groups;
   routes.n_used = n_used;
   routes.weighs_input = spec.weighs_input;
   routes.experts.resize((size_t)(scores.rows * n_used));
@@ -38,6 +40,8 @@ void CpuKernels::route(const Batch& batch, const RoutingSpec& spec, Rows<float> 
   each_row(batch, scores.rows, [&](int64_t t) {
     float* const p = scores[t];
     if (!all_finite(p, n_experts)) throw NumericalError("the scores of a model's experts are not finite numbers");
+    float* const choice = choice_.data() + t * n_experts;
+    std::memcpy(choice, p, (size_t)n_experts * 4);
     if (spec.sigmoid) {
       for (int64_t e = 0; e < n_experts; ++e) {
         float pair[2] = {p[e], 0.0f}; // whose softmax is the sigmoid
@@ -47,8 +51,7 @@ void CpuKernels::route(const Batch& batch, const RoutingSpec& spec, Rows<float> 
     } else {
       table_.softmax(p, n_experts, p);
     }
-    float* const choice = choice_.data() + t * n_experts;
-    std::memcpy(choice, p, (size_t)n_experts * 4);
+    if (!by_score) std::memcpy(choice, p, (size_t)n_experts * 4);
     if (spec.bias) table_.add(spec.bias, n_experts, choice);
     if (spec.n_groups_used < n_groups) {
       float* const groups = group_scores_.data() + t * n_groups;

@@ -36,6 +36,8 @@ def routes(
         pairs = np.stack([row, np.zeros_like(row)], 1)
         p = kernels.softmax(pairs)[:, 0] if sigmoid else kernels.softmax(row[None])[0]
         choice = p + bias if bias is not None else p.copy()
+        if sigmoid and bias is None and groups[1] == groups[0]:
+            choice = row.copy()
         if groups[1] < groups[0]:
             parts = choice.reshape(groups[0], -1)
             best = -np.sort(-parts, axis=1)

@@ -187,6 +187,20 @@ def test_the_text_half_of_a_model_that_also_sees(tmp_path: Path) -> None:
     assert logits(folder).tobytes() == logits(write_folder(tmp_path / "text", case)).tobytes()
 
 
+def test_experts_are_chosen_by_scores_whose_sigmoids_are_all_one(tmp_path: Path) -> None:
+    case = CASES["llama4"]
+    decoder, weights = case.decoder()
+    for name in weights:
+        if "router" in name:
+            weights[name] *= 12  # the decoder's too
+    folder = tmp_path / "hf"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(case.config()))
+    write_weights(folder, weights)
+    actual, expected = logits(folder), parts.logits(decoder, ids())
+    assert np.abs(actual - expected).max() <= 2e-5 * np.abs(expected).max()
+
+
 def test_learned_positions_end_where_their_table_does(tmp_path: Path) -> None:
     path = write_file(tmp_path / "m.gguf", CASES["gpt2"])
     with LLM(path, n_ctx=600) as llm, pytest.raises(errors.ContextLengthError, match="context of 512"):

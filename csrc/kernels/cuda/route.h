@@ -110,12 +110,13 @@ struct RouteKernel {
     float* const chunk_sums = block.template shared<float>(divide_up(n, 1024));
     typename Block::template Local<int> best;
     typename Block::template Local<float> sum;
+    const bool by_score = a.sigmoid && !a.bias && a.n_groups_used == a.n_groups;
     if (!a.sigmoid) softmax_row(block, x, p, n, chunk_sums);
     block.each([&](int t) { // what a thread wrote of p it reads here
       for (int64_t e = t; e < n; e += WARP) {
         if (!finite1(x[e])) *a.failed = 1;
         if (a.sigmoid) p[e] = sigmoid_of(x[e]);
-        choice[e] = a.bias ? p[e] + a.bias[e] : p[e];
+        choice[e] = by_score ? x[e] : a.bias ? p[e] + a.bias[e] : p[e];
       }
     });
     if (a.n_groups_used < a.n_groups) {
