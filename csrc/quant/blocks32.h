@@ -1,6 +1,7 @@
 // What the formats with blocks of 32 elements share: the panel's chunks, and walking blocks of a row.
 #pragma once
 #include <algorithm>
+#include <cstddef>
 #include <cstring>
 
 #include "quant/format.h"
@@ -8,7 +9,8 @@
 
 namespace nextoken::quant {
 
-// Block types have: scale; CODE_BYTES per panel; HAS_MIN and then minimum; place(its codes in the panel's block).
+// Block types have: scale; CODE_BYTES per panel; HAS_MIN and then minimum; place(block in a file, its codes in the
+// panel's block), which loads from the file's bytes: words across two stores of a copy would wait for both.
 template <class Block>
 int64_t panel_bytes32(int64_t k) {
   constexpr int64_t IN_CHUNK = layout::chunk_blocks(Block::HAS_MIN);
@@ -26,15 +28,16 @@ bool pack32(const uint8_t* rows, int64_t n_rows, int64_t k, uint8_t* panel) {
     std::memset(chunk, 0, (size_t)layout::LINE);
     for (int64_t b = 0; b < n; ++b) {
       for (int64_t row = 0; row < n_rows; ++row) {
+        const uint8_t* const from = rows + (row * blocks + first + b) * (int64_t)sizeof(Block);
         Block block;
-        std::memcpy(&block, rows + (row * blocks + first + b) * (int64_t)sizeof(Block), sizeof(Block));
+        std::memcpy(&block, from, sizeof(Block));
         finite &= half_is_finite(block.scale);
         std::memcpy(chunk + (b * 16 + row) * 2, &block.scale, 2);
         if constexpr (Block::HAS_MIN) {
           finite &= half_is_finite(block.minimum);
           std::memcpy(chunk + (16 + row) * 2, &block.minimum, 2);
         }
-        block.place(codes + b * Block::CODE_BYTES + row * 4);
+        Block::place(from, codes + b * Block::CODE_BYTES + row * 4);
       }
     }
     chunk = codes + n * Block::CODE_BYTES;

@@ -25,7 +25,7 @@ struct BlockIQ4_NL {
   uint16_t scale;
   uint8_t nibbles[16];
 
-  void place(uint8_t* to) const { place_words(nibbles, 4, to); }
+  static void place(const uint8_t* block, uint8_t* to) { place_words(block + offsetof(BlockIQ4_NL, nibbles), 4, to); }
   void to_floats(float* out) const {
     const float d = from_half(scale);
     for (int i = 0; i < 16; ++i) {

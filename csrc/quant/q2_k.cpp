@@ -8,7 +8,14 @@
 namespace nextoken::quant {
 namespace {
 
-int two_bits(const uint8_t* bytes, int k) { return bytes[k / 128 * 32 + k % 32] >> (k / 32 % 4 * 2) & 3; }
+/// codes[k] = of(k / 32, k % 32, its two bits), 32 elements at a time, which compilers know how to shift.
+template <class Of>
+void decode_two_bits(const uint8_t* low, uint8_t* codes, Of&& of) {
+  for (int j = 0; j < 8; ++j) {
+    const uint8_t* const bytes = low + j / 4 * 32;
+    for (int l = 0; l < 32; ++l) codes[j * 32 + l] = (uint8_t)of(j, l, bytes[l] >> (j % 4 * 2) & 3);
+  }
+}
 
 struct BlockQ2_K {
   static constexpr bool HAS_MIN = true;
@@ -24,7 +31,7 @@ struct BlockQ2_K {
       d.sub_scales[j] = (int8_t)(sub[j] & 15);
       d.sub_minima[j] = sub[j] >> 4;
     }
-    for (int k = 0; k < 256; ++k) d.codes[k] = (uint8_t)two_bits(low, k);
+    decode_two_bits(low, d.codes, [](int, int, int bits) { return bits; });
     return d;
   }
 };
@@ -44,21 +51,13 @@ struct BlockQ3_K {
       const int four = sub[j % 8] >> (j / 8 * 4) & 15, two = sub[8 + j % 4] >> (j / 4 * 2) & 3;
       d.sub_scales[j] = (int8_t)((four | two << 4) - 32);
     }
-    for (int k = 0; k < 256; ++k) d.codes[k] = (uint8_t)(two_bits(low, k) | (third[k % 32] >> (k / 32) & 1) << 2);
+    decode_two_bits(low, d.codes, [&](int j, int l, int bits) { return bits | (third[l] >> j & 1) << 2; });
     return d;
   }
 };
 static_assert(sizeof(BlockQ3_K) == 110);
 
-// As codes of Q3_K, with sub-scales of one.
-template <class Block>
-Decoded decode_ternary(const Block& block) {
-  Decoded d;
-  d.scale = block.scale;
-  std::memset(d.sub_scales, 1, 16);
-  for (int k = 0; k < 256; ++k) d.codes[k] = (uint8_t)(block.code(k) + 3);
-  return d;
-}
+// The ternary types have codes as Q3_K's, with sub-scales of one.
 
 // Five digits of three a byte, four in the last four: the fraction byte / 256 in base three.
 struct BlockTQ1_0 {
@@ -76,7 +75,13 @@ struct BlockTQ1_0 {
     if (k < 240) return digit(fives[32 + k % 16], (k - 160) / 16);
     return digit(fours[k % 4], (k - 240) / 4);
   }
-  Decoded decode() const { return decode_ternary(*this); }
+  Decoded decode() const {
+    Decoded d;
+    d.scale = scale;
+    std::memset(d.sub_scales, 1, 16);
+    for (int k = 0; k < 256; ++k) d.codes[k] = (uint8_t)(code(k) + 3);
+    return d;
+  }
 };
 static_assert(sizeof(BlockTQ1_0) == 54);
 
@@ -85,8 +90,13 @@ struct BlockTQ2_0 {
   uint8_t low[64];
   uint16_t scale;
 
-  int code(int k) const { return two_bits(low, k); }
-  Decoded decode() const { return decode_ternary(*this); }
+  Decoded decode() const {
+    Decoded d;
+    d.scale = scale;
+    std::memset(d.sub_scales, 1, 16);
+    decode_two_bits(low, d.codes, [](int, int, int bits) { return bits + 3; });
+    return d;
+  }
 };
 static_assert(sizeof(BlockTQ2_0) == 66);
 

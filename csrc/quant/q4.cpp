@@ -15,7 +15,7 @@ struct BlockQ4_0 {
   uint16_t scale;
   uint8_t nibbles[16];
 
-  void place(uint8_t* to) const { place_words(nibbles, 4, to); }
+  static void place(const uint8_t* block, uint8_t* to) { place_words(block + offsetof(BlockQ4_0, nibbles), 4, to); }
   void to_floats(float* out) const {
     const float d = from_half(scale);
     for (int i = 0; i < 16; ++i) {
@@ -39,7 +39,7 @@ struct BlockQ4_1 {
   uint16_t scale, minimum;
   uint8_t nibbles[16];
 
-  void place(uint8_t* to) const { place_words(nibbles, 4, to); }
+  static void place(const uint8_t* block, uint8_t* to) { place_words(block + offsetof(BlockQ4_1, nibbles), 4, to); }
   void to_floats(float* out) const {
     const float d = from_half(scale), m = from_half(minimum);
     for (int i = 0; i < 16; ++i) {

@@ -5,15 +5,17 @@
 namespace nextoken::quant {
 namespace {
 
+uint32_t word_at(const uint8_t* bytes) {
+  uint32_t word;
+  std::memcpy(&word, bytes, 4);
+  return word;
+}
+
 struct Codes5 {
   uint8_t fifth[4];
   uint8_t nibbles[16];
 
-  uint32_t fifth_bits() const {
-    uint32_t bits;
-    std::memcpy(&bits, fifth, 4);
-    return bits;
-  }
+  uint32_t fifth_bits() const { return word_at(fifth); }
   int code(int i) const {
     const int nibble = i < 16 ? nibbles[i] & 15 : nibbles[i - 16] >> 4;
     return nibble | (int)((fifth_bits() >> i) & 1) << 4;
@@ -24,14 +26,15 @@ struct Codes5 {
     for (int i = 0; i < 32; ++i) bits |= (uint32_t)(codes[i] >> 4) << i;
     std::memcpy(fifth, &bits, 4);
   }
-  void place(uint8_t* to) const {
-    place_words(nibbles, 4, to + layout::LINE);
-    const uint32_t bits = fifth_bits();
+  static void place(const uint8_t* codes, uint8_t* to) {
+    const uint32_t bits = word_at(codes + offsetof(Codes5, fifth));
     for (int i = 0; i < 4; ++i) {
-      uint8_t column = 0;
-      for (int g = 0; g < 8; ++g) column |= (uint8_t)(((bits >> (4 * g + i)) & 1) << g);
-      to[i] = column; // bit g of byte i is the fifth bit of element 4g + i
+      uint32_t column = (bits >> i) & 0x11111111u; // the fifth bits of elements 4g + i, pushed together
+      column = (column | column >> 3) & 0x03030303u;
+      column = (column | column >> 6) & 0x000f000fu;
+      to[i] = (uint8_t)(column | column >> 12); // bit g of byte i is that of element 4g + i
     }
+    place_words(codes + offsetof(Codes5, nibbles), 4, to + layout::LINE);
   }
 };
 
@@ -41,7 +44,7 @@ struct BlockQ5_0 {
   uint16_t scale;
   Codes5 codes;
 
-  void place(uint8_t* to) const { codes.place(to); }
+  static void place(const uint8_t* block, uint8_t* to) { Codes5::place(block + offsetof(BlockQ5_0, codes), to); }
   void to_floats(float* out) const {
     const float d = from_half(scale);
     for (int i = 0; i < 32; ++i) out[i] = d * (float)(codes.code(i) - 16);
@@ -62,7 +65,7 @@ struct BlockQ5_1 {
   uint16_t scale, minimum;
   Codes5 codes;
 
-  void place(uint8_t* to) const { codes.place(to); }
+  static void place(const uint8_t* block, uint8_t* to) { Codes5::place(block + offsetof(BlockQ5_1, codes), to); }
   void to_floats(float* out) const {
     const float d = from_half(scale), m = from_half(minimum);
     for (int i = 0; i < 32; ++i) out[i] = d * (float)codes.code(i) + m;

@@ -10,10 +10,13 @@ struct BlockQ8_0 {
   uint16_t scale;
   int8_t codes[32];
 
-  void place(uint8_t* to) const {
-    uint8_t shifted[32]; // unsigned with zero at 128
-    for (int i = 0; i < 32; ++i) shifted[i] = (uint8_t)codes[i] ^ 0x80;
-    place_words(shifted, 8, to);
+  static void place(const uint8_t* block, uint8_t* to) {
+    for (int g = 0; g < 8; ++g) {
+      uint32_t word;
+      std::memcpy(&word, block + offsetof(BlockQ8_0, codes) + g * 4, 4);
+      word ^= 0x80808080u; // unsigned with zero at 128
+      std::memcpy(to + g * layout::LINE, &word, 4);
+    }
   }
   void to_floats(float* out) const {
     const float d = from_half(scale);
