@@ -16,7 +16,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nextoken import LLM, ClosedError, ContextLengthError, ModelFormatError, ModelTruncatedError, session_file
+from nextoken import (
+    LLM,
+    Cancelled,
+    ClosedError,
+    ContextLengthError,
+    ModelFormatError,
+    ModelTruncatedError,
+    SamplingParams,
+    session_file,
+)
 from tests.gguf_files import tiny_llama
 from tests.process import handles_and_threads, settles_at_most
 
@@ -77,6 +86,29 @@ def test_predict_step_by_step_is_the_stream(llm: LLM) -> None:
     assert [(t.logprob, t.top, t.index, t.bytes) for t in tokens] == [
         (t.logprob, t.top, t.index, t.bytes) for t in expected
     ]
+
+
+def test_a_cancelled_or_changed_predict_counts_each_token_once(llm: LLM) -> None:
+    """The sampler is kept from call to call: penalties see what a fresh one would be told."""
+    plain = SamplingParams()
+    penal = SamplingParams(temperature=1.0, seed=3, frequency_penalty=2.0, presence_penalty=-2.0)
+    stop = threading.Event()
+    stop.set()
+    with llm.session() as s:
+        token = s.predict(IDS, penal)
+        answer = []
+        for i in range(12):
+            answer.append(token.id)
+            with pytest.raises(Cancelled):
+                s.predict([token.id], penal, cancel=stop)
+            token = s.predict([token.id], plain if i % 4 == 3 else penal)
+            if i % 4 != 3:
+                sampler = penal.sampler(llm.vocab_size, n_decodable=len(llm.tokenizer))
+                sampler.observe_prompt(IDS)
+                sampler.observe(answer)
+                with llm.session() as fresh:
+                    logits = fresh.append([*IDS, *answer])
+                assert token.id == sampler.choose(logits, len(IDS) + len(answer)).id
 
 
 def test_keys_and_values_can_be_looked_at(llm: LLM) -> None:
