@@ -9,7 +9,7 @@ from typing import Any
 Options = dict[str, Any]
 N_CTX = 512
 FULL, SLIDING = "full_attention", "sliding_attention"
-GATES = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "relu2", "silu")
+GATES = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "relu2", "silu", "swish", "gelu_fast")
 
 
 class Draw:
@@ -106,7 +106,8 @@ def width_of(options: Options) -> int:
 def rotating(d: Draw, *kinds: str, **how: bool) -> Options:
     o = d.sizes(**how)
     o["rope_parameters"] = d.rope(width_of(o), *kinds)
-    return o | {"rms_norm_eps": d.one(1e-6, 1e-5, 1e-3)}
+    o["max_position_embeddings"] = d.one(N_CTX, N_CTX, 200)
+    return o | {"rms_norm_eps": d.one(1e-6, 1e-5, 1e-3), "hidden_act": d.one("silu", *GATES)}
 
 
 def layered(d: Draw, o: Options) -> Options:
@@ -185,7 +186,7 @@ def mixtral(d: Draw) -> Options:
 
 
 def qwen2(d: Draw) -> Options:
-    return qwen_window(d, rotating(d))
+    return qwen_window(d, rotating(d, free_head=True))
 
 
 def qwen3(d: Draw) -> Options:
@@ -194,13 +195,17 @@ def qwen3(d: Draw) -> Options:
 
 
 def qwen2_moe(d: Draw) -> Options:
-    o = qwen_window(d, rotating(d)) | experts(d) | {"moe_intermediate_size": d.whole(1, 90)}
+    o = qwen_window(d, rotating(d, free_head=True)) | experts(d) | {"moe_intermediate_size": d.whole(1, 90)}
     o |= {"shared_expert_intermediate_size": d.whole(1, 90)}
     return o | sparse(d, o) | d.some({"norm_topk_prob": True, "qkv_bias": False})
 
 
 def qwen3_moe(d: Draw) -> Options:
-    o = qwen_window(d, rotating(d), typed=False) | experts(d) | {"moe_intermediate_size": d.whole(1, 90)}
+    o = (
+        qwen_window(d, rotating(d, free_head=True), typed=False)
+        | experts(d)
+        | {"moe_intermediate_size": d.whole(1, 90)}
+    )
     o |= {"head_dim": width_of(o)} | d.some({"norm_topk_prob": True, "attention_bias": True})
     return o | sparse(d, o)
 
@@ -218,13 +223,15 @@ def phi3(d: Draw) -> Options:
 
 
 def smollm3(d: Draw) -> Options:
-    o = rotating(d) | d.some(
+    o = rotating(d, free_head=True) | d.some(
         {"attention_bias": True, "mlp_bias": True, "no_rope_layer_interval": d.whole(1, 4)}
     )
     if d.flag():
         o["no_rope_layers"] = [d.whole(0, 1) for _ in range(o["num_hidden_layers"])]
     if d.flag():
-        o |= {"use_sliding_window": True, "sliding_window": d.window()}
+        o |= {"use_sliding_window": d.flag(), "sliding_window": d.window()}
+        if d.flag():
+            o["layer_types"] = d.types(o["num_hidden_layers"])
     return o
 
 
@@ -238,20 +245,25 @@ def gemma(d: Draw) -> Options:
     return o | {"head_dim": width_of(o)}
 
 
+def gated(o: Options) -> Options:
+    """The function of the gate by its later name."""
+    return {name if name != "hidden_act" else "hidden_activation": value for name, value in o.items()}
+
+
 def gemma2(d: Draw) -> Options:
-    o = layered(d, gemma(d)) | {"query_pre_attn_scalar": d.whole(1, 200)}
+    o = gated(layered(d, gemma(d))) | {"query_pre_attn_scalar": d.whole(1, 200)}
     return o | d.some(
         {"attn_logit_softcapping": d.one(None, 3.0), "final_logit_softcapping": d.one(None, 5.0)}
     )
 
 
 def gemma3(d: Draw) -> Options:
-    o = by_type(d, layered(d, gemma(d))) | {"query_pre_attn_scalar": d.whole(1, 200)}
+    o = gated(by_type(d, layered(d, gemma(d)))) | {"query_pre_attn_scalar": d.whole(1, 200)}
     return o | d.some({"final_logit_softcapping": 4.0})
 
 
 def olmo2(d: Draw) -> Options:
-    return rotating(d) | d.some({"attention_bias": True})
+    return rotating(d, free_head=True) | d.some({"attention_bias": True})
 
 
 def olmo3(d: Draw) -> Options:
@@ -259,15 +271,16 @@ def olmo3(d: Draw) -> Options:
 
 
 def olmoe(d: Draw) -> Options:
-    return olmo2(d) | experts(d) | d.some({"clip_qkv": d.number(0.3, 3), "norm_topk_prob": True})
+    o = rotating(d) | d.some({"attention_bias": True})
+    return o | experts(d) | d.some({"clip_qkv": d.number(0.3, 3), "norm_topk_prob": True})
 
 
 def granite(d: Draw) -> Options:
-    return rotating(d) | multipliers(d) | d.some({"attention_bias": True, "mlp_bias": True})
+    return rotating(d, free_head=True) | multipliers(d) | d.some({"attention_bias": True, "mlp_bias": True})
 
 
 def granitemoe(d: Draw) -> Options:
-    o = rotating(d) | multipliers(d) | experts(d, "num_local_experts")
+    o = rotating(d, free_head=True) | multipliers(d) | experts(d, "num_local_experts")
     return o | d.some({"attention_bias": True})
 
 
@@ -276,8 +289,8 @@ def granitemoeshared(d: Draw) -> Options:
 
 
 def gpt_oss(d: Draw) -> Options:
-    o = layered(d, rotating(d, "default", "yarn")) | experts(d, "num_local_experts")
-    return o | {"head_dim": width_of(o)} | d.some({"attention_bias": False})
+    o = layered(d, rotating(d, "default", "yarn", free_head=True)) | experts(d, "num_local_experts")
+    return o | {"head_dim": width_of(o), "hidden_act": "silu"} | d.some({"attention_bias": False})
 
 
 def gpt(d: Draw, *, even: bool) -> Options:
@@ -311,29 +324,29 @@ def gptj(d: Draw) -> Options:
 
 
 def gpt_neox(d: Draw) -> Options:
-    o = layer_normed(partial(d, rotating(d, grouped=False))) | {"hidden_act": d.one(*GATES)}
+    o = layer_normed(partial(d, rotating(d, grouped=False)))
     return o | d.some({"use_parallel_residual": False, "attention_bias": False})
 
 
 def phi(d: Draw) -> Options:
-    o = layer_normed(partial(d, rotating(d))) | {"hidden_act": d.one(*GATES)}
+    o = layer_normed(partial(d, rotating(d)))
     return o | d.some({"qk_layernorm": True})
 
 
 def stablelm(d: Draw) -> Options:
-    o = layer_normed(partial(d, rotating(d))) | {"hidden_act": d.one("silu", *GATES)}
+    o = layer_normed(partial(d, rotating(d)))
     return o | d.some({"use_qkv_bias": True, "qk_layernorm": True, "use_parallel_residual": True})
 
 
 def starcoder2(d: Draw) -> Options:
-    o = layer_normed(rotating(d), "norm_epsilon") | {"hidden_act": d.one(*GATES)}
+    o = layer_normed(rotating(d, free_head=True), "norm_epsilon")
     return o | d.some({"use_bias": False, "sliding_window": d.window()})
 
 
 def falcon(d: Draw) -> Options:
     o = layer_normed(rotating(d, "default", "linear", "yarn", "dynamic"), "layer_norm_epsilon")
     n_kv = o.pop("num_key_value_heads")
-    o |= {"ffn_hidden_size": d.one(None, o.pop("intermediate_size")), "activation": d.one(*GATES)}
+    o |= {"ffn_hidden_size": d.one(None, o.pop("intermediate_size")), "activation": o.pop("hidden_act")}
     o |= d.some({"bias": True, "alibi": d.whole(0, 2) == 0})
     if d.flag():
         return o | d.some({"multi_query": False, "parallel_attn": False})
@@ -379,23 +392,23 @@ def opt(d: Draw) -> Options:
 
 
 def cohere(d: Draw) -> Options:
-    o = layer_normed(rotating(d)) | {"logit_scale": d.number(0.05, 2), "hidden_act": d.one("silu", *GATES)}
+    o = layer_normed(rotating(d, free_head=True)) | {"logit_scale": d.number(0.05, 2)}
     return o | d.some({"attention_bias": True, "use_qk_norm": True})
 
 
 def cohere2(d: Draw) -> Options:
-    o = layer_normed(rotating(d)) | {"logit_scale": d.number(0.05, 2)}
+    o = layer_normed(rotating(d, free_head=True)) | {"logit_scale": d.number(0.05, 2)}
     return layered(d, o) | d.some({"attention_bias": True})
 
 
 def glm(d: Draw) -> Options:
-    o = rotating(d)
+    o = rotating(d, free_head=True)
     o |= {"head_dim": width_of(o)}
     return partial(d, o) | d.some({"attention_bias": False})
 
 
 def exaone4(d: Draw) -> Options:
-    o = layered(d, rotating(d))
+    o = layered(d, rotating(d, free_head=True))
     if d.flag():
         o |= {"sliding_window": None, "layer_types": [FULL] * o["num_hidden_layers"]}
     elif "layer_types" not in o:
@@ -405,7 +418,7 @@ def exaone4(d: Draw) -> Options:
 
 def nemotron(d: Draw) -> Options:
     o = layer_normed(partial(d, rotating(d, free_head=True)), "norm_eps")
-    return o | {"hidden_act": d.one("relu2", *GATES)} | d.some({"attention_bias": True, "mlp_bias": True})
+    return o | d.some({"attention_bias": True, "mlp_bias": True})
 
 
 def ernie4_5(d: Draw) -> Options:
@@ -422,8 +435,7 @@ def hunyuan(d: Draw) -> Options:
 
 
 def arcee(d: Draw) -> Options:
-    o = llama(d)
-    return o | {"hidden_act": d.one("relu2", "relu2", "relu")}
+    return llama(d)
 
 
 def internlm3(d: Draw) -> Options:
