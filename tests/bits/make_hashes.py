@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from tests.bits.test_same_bits import FAMILIES, TYPES, NativeMachine, isas_here, sequences
-from tests.families import latent
+from tests.families import latent, tiny
 from tests.families.cases import CASES, write_file
 
 HASHES = Path(__file__).parent / "hashes.json"
@@ -23,12 +23,15 @@ HASHES = Path(__file__).parent / "hashes.json"
 # Of families by their parts: what is new in their arithmetic, in two weight types.
 OTHERS = ("gpt2", "gptj", "falcon-40b", "mpt", "command-r-plus", "nemotron")
 OTHERS += ("deepseek-v2-lite", "deepseek-v3", "minicpm3", "llama4")
+OTHERS += ("gemma2", "olmo2", "granitemoe", "gpt-oss")
 OTHER_TYPES = ("F32", "Q8_0")
 
 
 def model_of(folder: Path, family: str, kind: str) -> Path:
     if family in latent.CASES:
         return latent.write_file(folder / f"{family}-{kind}.gguf", latent.CASES[family], kind)
+    if family in tiny.FAMILIES and family in OTHERS:
+        return tiny.write(folder / f"{family}-{kind}.gguf", tiny.FAMILIES[family], kind)
     if family in OTHERS:
         return write_file(folder / f"{family}-{kind}.gguf", CASES[family], kind)
     return FAMILIES[family](folder / f"{family}-{kind}.gguf", kind)
