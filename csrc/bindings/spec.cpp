@@ -41,6 +41,10 @@ void bind_spec(py::module_& m) {
   py::enum_<NormKind>(m, "NormKind", "What norms divide by.")
       .value("rms", NormKind::rms, "the root of the mean square")
       .value("layer", NormKind::layer, "the standard deviation, the mean taken off first");
+  py::enum_<StreamNorms>(m, "StreamNorms", "Norms whose result is the stream from there on.")
+      .value("none", StreamNorms::none)
+      .value("before", StreamNorms::before, "of what attention and the feed-forward read and add to")
+      .value("behind", StreamNorms::behind, "once what they add is in it, and none at the end");
   py::enum_<Residual>(m, "Residual", "What the feed-forward reads.")
       .value("sequential", Residual::sequential, "the stream with attention's part in it")
       .value("parallel", Residual::parallel, "the stream that attention read, through a norm of its own")
@@ -123,7 +127,7 @@ void bind_spec(py::module_& m) {
       .def_readwrite("qk_norm_rotated", &Spec::qk_norm_rotated, "q and k are rotated first, then normed")
       .def_readwrite("pre_norms", &Spec::pre_norms, "norm of what attention and the feed-forward read")
       .def_readwrite("post_norms", &Spec::post_norms, "norm of what attention and the feed-forward add")
-      .def_readwrite("stream_norms", &Spec::stream_norms, "norm of the stream once that is in it, and none at the end")
+      .def_readwrite("stream_norms", &Spec::stream_norms)
       .def_readwrite("residual", &Spec::residual)
       .def_readwrite("norm_eps", &Spec::norm_eps)
       .def_readwrite("embedding_scale", &Spec::embedding_scale)

@@ -58,7 +58,8 @@ void Fingerprint::add(const Spec& s) {
     number(l.norm_eps);
   }
   if (s.embedding_size) number((double)s.embedding_size);
-  if (s.stream_norms) text += "stream;";
+  if (s.stream_norms == StreamNorms::before) text += "stream before;";
+  if (s.stream_norms == StreamNorms::behind) text += "stream;";
   for (float x : s.rope_divisors) number(x);
   for (const LayerSpec& layer : s.layers) {
     for (double x : {layer.rope_theta, (double)layer.rope_scaling, layer.rope_factor, (double)layer.rope_n_ctx,

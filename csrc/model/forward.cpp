@@ -96,6 +96,7 @@ void forward(const Model& model, Kernels& k, const Batch& batch, Workspace& w) {
   const Spec& spec = model.spec;
   const Weights& weights = model.weights;
   const bool parallel = spec.residual != Residual::sequential;
+  const StreamNorms norms = spec.stream_norms;
   w.resize(batch.size());
 
   k.embed(weights.embedding, batch, (float)spec.embedding_scale, spec.embedding_size ? w.narrow : w.x);
@@ -111,6 +112,7 @@ void forward(const Model& model, Kernels& k, const Batch& batch, Workspace& w) {
   for (int64_t i = 0; i < spec.n_layers(); ++i) {
     const Layer& layer = weights.layers[(size_t)i];
 
+    if (norms == StreamNorms::before) k.head_norm(batch, w.x, spec.hidden_size, layer.attn_stream_norm);
     k.norm(batch, w.x, layer.attn_norm, layer.read_by_attn, w.h); // h      [T, D], quantised once for q, k, v
     if (spec.latent.rank)
       attend_to_latents(model, i, k, batch, w);
@@ -118,8 +120,9 @@ void forward(const Model& model, Kernels& k, const Batch& batch, Workspace& w) {
       attend(model, i, k, batch, w); // y      [T, D]
     k.scale(batch, (float)spec.residual_scale, w.y);
     if (!parallel) k.add_residual(batch, w.y, layer.attn_post_norm, w.x); // x += norm(y), or y
-    if (spec.stream_norms) k.head_norm(batch, w.x, spec.hidden_size, layer.attn_stream_norm);
+    if (norms == StreamNorms::behind) k.head_norm(batch, w.x, spec.hidden_size, layer.attn_stream_norm);
 
+    if (norms == StreamNorms::before) k.head_norm(batch, w.x, spec.hidden_size, layer.ffn_stream_norm);
     if (spec.residual != Residual::parallel_one_norm) k.norm(batch, w.x, layer.ffn_norm, layer.read_by_ffn, w.h);
     if (spec.mixture(i))
       mixture_of_experts(spec, layer, k, batch, w, w.z);
@@ -128,7 +131,7 @@ void forward(const Model& model, Kernels& k, const Batch& batch, Workspace& w) {
     k.scale(batch, (float)spec.residual_scale, w.z);
     if (parallel) k.add_residual(batch, w.y, layer.attn_post_norm, w.x);
     k.add_residual(batch, w.z, layer.ffn_post_norm, w.x);
-    if (spec.stream_norms) k.head_norm(batch, w.x, spec.hidden_size, layer.ffn_stream_norm);
+    if (norms == StreamNorms::behind) k.head_norm(batch, w.x, spec.hidden_size, layer.ffn_stream_norm);
   }
 }
 

@@ -18,7 +18,7 @@ namespace nextoken {
 /// Norm weights are kept as float, [hidden_size] or, for q and k, [head_dim]. Absent ones are empty.
 struct Layer {
   Norm attn_norm, attn_post_norm, ffn_norm, ffn_post_norm, q_norm, k_norm;
-  Norm attn_stream_norm, ffn_stream_norm;                       // of x, behind what was added
+  Norm attn_stream_norm, ffn_stream_norm;                       // of x itself
   std::vector<float> qkv_bias, o_bias, gate_up_bias, down_bias; // as long as what they are added to, or empty
   Matrix wq, wk, wv, wqkv, wo, w_gate, w_up, w_gate_up, w_down; // wqkv, w_gate_up: of files that have them in one
   Linear qkv, o, gate_up, down;                                 // the matrices above, as the pass multiplies them

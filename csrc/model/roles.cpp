@@ -107,7 +107,7 @@ void plan_weights(const Spec& s, Plan& plan, Weights& w) {
   plan.biases({{"lm_head_bias", s.vocab_size}}, w.lm_head_bias);
   if (plan.has("positions")) plan.matrix("positions", s.n_ctx, s.hidden_size, w.positions);
   if (plan.has("embedding_norm")) plan.norm(s, "embedding_norm", s.hidden_size, w.embedding_norm);
-  if (!s.stream_norms) plan.norm(s, "final_norm", s.hidden_size, w.final_norm);
+  if (s.stream_norms != StreamNorms::behind) plan.norm(s, "final_norm", s.hidden_size, w.final_norm);
   if (plan.has("rope_factors")) plan.vector("rope_factors", s.n_rot / 2, w.rope_factors, LEAST_ROPE_DIVISOR);
   w.layers.resize((size_t)s.n_layers());
   for (size_t i = 0; i < w.layers.size(); ++i) {
@@ -121,7 +121,7 @@ void plan_weights(const Spec& s, Plan& plan, Weights& w) {
       plan_experts(s, prefix, plan, layer);
     else
       plan_feed_forward(s, prefix, plan, layer);
-    if (s.stream_norms) {
+    if (s.stream_norms != StreamNorms::none) {
       plan.norm(s, prefix + "attn_norm", s.hidden_size, layer.attn_stream_norm);
       plan.norm(s, prefix + "ffn_norm", s.hidden_size, layer.ffn_stream_norm);
     }

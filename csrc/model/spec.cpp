@@ -88,8 +88,8 @@ void validate(const Spec& s) {
   require(s.n_rot >= 0 && s.n_rot <= s.head_dim && s.n_rot % 2 == 0, "n_rot",
           "must be even and at most head_dim, " + std::to_string(s.head_dim) + ", not " + std::to_string(s.n_rot));
   require(s.embedding_size >= 0 && s.embedding_size <= WIDE, "embedding_size", "is out of range");
-  require(!s.stream_norms || (!s.pre_norms && !s.post_norms && s.residual == Residual::sequential), "stream_norms",
-          "leave no room for other norms");
+  require(s.stream_norms == StreamNorms::none || (!s.pre_norms && !s.post_norms && s.residual == Residual::sequential),
+          "stream_norms", "leave no room for other norms");
   validate(s.experts, WIDE);
   validate_latent(s);
   require(s.gated || s.gate != Gate::clamped_silu, "gate", "clamped_silu needs something to multiply");

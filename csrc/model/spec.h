@@ -24,6 +24,10 @@ enum class RopeScaling {
 /// over each head that was rotated, without a weight.
 enum class QKNorm { none, per_head, each_head, whole, unweighted };
 
+/// Norms whose result is the stream from there on: of what attention and the feed-forward read and add to, or of the
+/// stream once that is in it, and then none at the end. arXiv:1706.03762
+enum class StreamNorms { none, before, behind };
+
 /// What the feed-forward reads: the stream with attention's part in it, or as attention read it, through a norm of its
 /// own or attention's. Wang and Komatsuzaki 2021, GPT-J
 enum class Residual { sequential, parallel, parallel_one_norm };
@@ -94,7 +98,7 @@ struct Spec {
   bool qk_norm_rotated = false; // q and k are rotated first, then normed
   bool pre_norms = true;        // norm of what attention and the feed-forward read
   bool post_norms = false;      // norm of what attention and the feed-forward add
-  bool stream_norms = false;    // norm of the stream once that is in it, and none at the end. arXiv:1706.03762
+  StreamNorms stream_norms = StreamNorms::none;
   Residual residual = Residual::sequential;
   double norm_eps = 1e-5;
   double embedding_scale = 1.0;

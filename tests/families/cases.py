@@ -151,6 +151,12 @@ GLM4_MOE_KEYS = {
 EXPERTS_BEHIND: dict[str, Any] = {
     "format": Format(names={"ffn_norm": "post_attention_norm"}),
     "on_disk": on_disk_experts,
+BLOOM = {
+    "model_type": "bloom",
+    "hidden_size": D,
+    "n_layer": N_LAYERS,
+    "n_head": HEADS,
+    "seq_length": N_CTX,
 }
 OPT = {name: value for name, value in COMMON.items() if name != "intermediate_size"} | {
     "model_type": "opt",
@@ -195,12 +201,7 @@ CASES: dict[str, Case] = {
         format=Format(("qkv",), {"attn_norm": "attn_norm_2", "ffn_norm": "attn_norm"}),
     ),
     "gptj": Case("gptj", decoders.gptj, {"model_type": "gptj", **GPT, "rotary_dim": 8}),
-    "bloom": Case(
-        "bloom",
-        decoders.bloom,
-        {"model_type": "bloom", "hidden_size": D, "n_layer": N_LAYERS, "n_head": HEADS, "seq_length": N_CTX},
-        format=FUSED,
-    ),
+    "bloom": Case("bloom", decoders.bloom, BLOOM, format=FUSED),
     "mpt": Case(
         "mpt",
         decoders.mpt,
@@ -313,6 +314,9 @@ IN_FOLDERS: dict[str, Case] = {
     ),
     "starcoder2-llama3": modern(
         "starcoder2", {"model_type": "starcoder2", "sliding_window": None, "rope_parameters": LLAMA3}
+    ),
+    "bloom-normed-stream": Case(
+        "bloom", decoders.bloom, BLOOM | {"apply_residual_connection_post_layernorm": True}
     ),
     "glm-gelu": modern(
         "chatglm", {"model_type": "glm", "head_dim": 32, "rms_norm_eps": 1e-5, "hidden_act": "gelu"}

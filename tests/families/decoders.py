@@ -213,6 +213,7 @@ def bloom(w: Asked, hf: Mapping[str, Any]) -> Decoder:
     m.embedding_norm = w.norm(t + "word_embeddings_layernorm")
     m.layers = [layer(f"{t}h.{i}.") for i in range(N_LAYERS)]
     m.activation, m.alibi = "gelu_new", 8.0
+    m.stream_norms = "before" if hf.get("apply_residual_connection_post_layernorm") else ""
     return m
 
 
@@ -261,7 +262,7 @@ def opt(w: Asked, hf: Mapping[str, Any]) -> Decoder:
     positions = w(t + "embed_positions.weight", N_CTX + 2, D)[2:]
     embedding = w(t + "embed_tokens.weight", VOCAB, narrow)
     m = Decoder(HEADS, HEADS, HEAD_DIM, embedding, None if behind else norm(t + "final_layer_norm"), [])
-    m.stream_norms = behind
+    m.stream_norms = "behind" if behind else ""
     if narrow != D:
         m.widen = w.matrix(t + "project_in", D, narrow, bias=False)
         m.narrow = w.matrix(t + "project_out", narrow, D, bias=False)

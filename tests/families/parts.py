@@ -112,7 +112,7 @@ class Decoder:
     eps: float = 1e-5
     activation: str = "silu"
     parallel: bool = False
-    stream_norms: bool = False  # attn_norm and ffn_norm are of the stream, behind what is added
+    stream_norms: str = ""  # attn_norm and ffn_norm are of the stream, "before" or "behind" what is added
     speeds: Array | None = None  # of the rotation, where they are no geometric series
     n_rot: int | None = None
     adjacent: bool = False
@@ -195,9 +195,14 @@ def logits(m: Decoder, ids: list[int]) -> Array:
         x = x + m.positions[:t]
     x = norm(x, m.embedding_norm)
     for layer in m.layers:
-        if m.stream_norms:
+        if m.stream_norms == "behind":
             x = norm(x + attend(x, layer), layer.attn_norm)
             x = norm(x + feed_forward(x, layer), layer.ffn_norm)
+            continue
+        if m.stream_norms == "before":
+            x = norm(x, layer.attn_norm)
+            x = norm(x + attend(x, layer), layer.ffn_norm)
+            x = x + feed_forward(x, layer)
             continue
         h = norm(x, layer.attn_norm)
         a = norm(attend(h, layer), layer.attn_post_norm) * m.residual_scale

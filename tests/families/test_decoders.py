@@ -60,7 +60,9 @@ def test_what_only_folders_say_is_applied(tmp_path: Path, name: str) -> None:
         assert np.abs(actual[::STEP] - TRANSFORMERS[name]).max() <= 1e-4 * largest
 
 
-@pytest.mark.parametrize("name", ["gpt2-by-layer", "phi-normed", "opt-350m", "llama4-without"])
+@pytest.mark.parametrize(
+    "name", ["gpt2-by-layer", "phi-normed", "opt-350m", "bloom-normed-stream", "llama4-without"]
+)
 def test_every_way_gives_the_same_bits_from_a_folder(tmp_path: Path, name: str) -> None:
     check_model(write_folder(tmp_path / "hf", IN_FOLDERS[name]), few_ways(isas_here()), (71, 1, 18))
 
@@ -111,7 +113,6 @@ def refused(path: Path, message: str) -> None:
         ("gptj", {"rotary": False}, "rotary is false"),
         ("falcon-7b", {"alibi": True}, "alibi is true"),
         ("falcon-7b", {"bias": True}, "asks for blk"),
-        ("bloom", {"apply_residual_connection_post_layernorm": True}, "apply_residual_connection_post_layernorm"),
         ("mpt", {"attn_config": {"qk_ln": True}}, "qk_ln is true"),
         ("mpt", {"attn_config": {"alibi": False}}, "alibi is false"),
         ("mpt", {"attn_config": {"sideways": 1}}, "attn_config.'sideways' is not applied"),

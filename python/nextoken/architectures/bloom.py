@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nextoken._native import Gate, Spec
+from nextoken._native import Gate, Spec, StreamNorms
 from nextoken.architectures import gpt2, llama
 from nextoken.architectures.config import Config
 from nextoken.architectures.registry import register
@@ -41,11 +41,17 @@ def hf(config: ConfigJson) -> Translation:
         num_hidden_layers="n_layer",
     )
     sizes(config, t, eps=1e-5, tied=True, layer_norm="layer_norm_epsilon", ffn_times=4)
-    config.only("apply_residual_connection_post_layernorm", (False,), False)
+    if config.flag("apply_residual_connection_post_layernorm", False):
+        t.changes.append(norm_stream)
     config.ignore("attention_softmax_in_fp32", "bias_dropout_fusion", "masked_softmax_fusion", "offset_alibi")
     config.ignore("skip_bias_add", "skip_bias_add_qkv", "slow_but_exact")
     t.qkv_groups = t.hparams["attention.head_count"]
     return t
+
+
+def norm_stream(spec: Spec, _n_ctx: int) -> None:
+    """What attention and the feed-forward read is what they add to."""
+    spec.pre_norms, spec.stream_norms = False, StreamNorms.before
 
 
 HF_TENSORS = {

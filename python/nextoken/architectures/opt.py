@@ -5,7 +5,7 @@ Of 350M norms stand behind, on the stream itself, and embeddings are narrower th
 
 from __future__ import annotations
 
-from nextoken._native import Gate, Spec
+from nextoken._native import Gate, Spec, StreamNorms
 from nextoken.architectures import gpt2, llama
 from nextoken.architectures.config import Config
 from nextoken.architectures.registry import register
@@ -61,7 +61,8 @@ def hf(config: ConfigJson) -> Translation:
 
     def change(spec: Spec, _n_ctx: int) -> None:
         spec.embedding_size = narrow if narrow != hidden else 0
-        spec.pre_norms, spec.stream_norms = before, not before
+        spec.pre_norms = before
+        spec.stream_norms = StreamNorms.none if before else StreamNorms.behind
 
     t.changes.append(change)
     return t
