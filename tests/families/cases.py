@@ -151,6 +151,7 @@ GLM4_MOE_KEYS = {
 EXPERTS_BEHIND: dict[str, Any] = {
     "format": Format(names={"ffn_norm": "post_attention_norm"}),
     "on_disk": on_disk_experts,
+}
 BLOOM = {
     "model_type": "bloom",
     "hidden_size": D,

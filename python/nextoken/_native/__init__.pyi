@@ -391,6 +391,45 @@ class NormKind:
     @property
     def value(self) -> int: ...
 
+class StreamNorms:
+    """
+    Norms whose result is the stream from there on.
+
+    Members:
+
+      none
+
+      before : of what attention and the feed-forward read and add to
+
+      behind : once what they add is in it, and none at the end
+    """
+
+    __members__: typing.ClassVar[dict[str, StreamNorms]]
+    before: typing.ClassVar[StreamNorms]
+    behind: typing.ClassVar[StreamNorms]
+    none: typing.ClassVar[StreamNorms]
+
+    @typing.overload
+    def __eq__(self, other: StreamNorms) -> bool: ...
+    @typing.overload
+    def __eq__(self, other: typing.Any) -> bool: ...
+    def __getstate__(self) -> int: ...
+    def __hash__(self) -> int: ...
+    def __index__(self) -> int: ...
+    def __init__(self, value: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    def __int__(self) -> int: ...
+    @typing.overload
+    def __ne__(self, other: StreamNorms) -> bool: ...
+    @typing.overload
+    def __ne__(self, other: typing.Any) -> bool: ...
+    def __repr__(self) -> str: ...
+    def __setstate__(self, state: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    def __str__(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def value(self) -> int: ...
+
 class Residual:
     """
     What the feed-forward reads.
@@ -800,6 +839,7 @@ class Spec:
     qk_norm: QKNorm
     residual: Residual
     rope_pairs: RopePairs
+    stream_norms: StreamNorms
 
     def __init__(self) -> None: ...
     def kv_bytes(self, kv_dtype: str | bytes, n_tokens: typing.SupportsInt | typing.SupportsIndex) -> int:
@@ -974,14 +1014,6 @@ class Spec:
 
     @rope_divisors.setter
     def rope_divisors(self, arg0: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex]) -> None: ...
-    @property
-    def stream_norms(self) -> bool:
-        """
-        norm of the stream once that is in it, and none at the end
-        """
-
-    @stream_norms.setter
-    def stream_norms(self, arg0: bool) -> None: ...
     @property
     def vocab_size(self) -> int: ...
     @vocab_size.setter
