@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from nextoken import _native
 from nextoken.checkpoints import hf_sentencepiece
@@ -85,9 +86,11 @@ def tokenizer_from_folder(folder: str, vocab_size: int) -> Tokenizer:
         if getattr(options, f"add_{name}") and getattr(options, f"{name}_id") is None:
             raise TokenizerError(f"{folder}: add_{name}_token is true but there is no {name}_token")
     kinds = np.array(pieces.kinds, np.uint8)
-    scores = None
-    if pieces.scores is not None:
-        scores = np.array(pieces.scores, np.float64 if pieces.model == "unigram" else np.float32)
+    scores: npt.NDArray[np.float32] | npt.NDArray[np.float64] | None = None
+    if pieces.scores is not None and pieces.model == "unigram":
+        scores = np.array(pieces.scores, np.float64)
+    elif pieces.scores is not None:
+        scores = np.array(pieces.scores, np.float32)
     vocabulary = VocabularyData(pieces.tokens, kinds, scores, pieces.merges)
     try:
         return Tokenizer(options, vocabulary)
