@@ -12,7 +12,7 @@ from nextoken.architectures.config import Config
 from nextoken.architectures.registry import register
 from nextoken.checkpoints.hf_config import ConfigJson
 from nextoken.checkpoints.hf_positions import same_positions
-from nextoken.checkpoints.hf_translation import QK_NORMS, QKV_BIASES, Translation, folder, sizes
+from nextoken.checkpoints.hf_translation import QK_NORMS, QKV_BIASES, Translation, activation, folder, sizes
 
 ROLES = qwen3.ROLES | llama.EXPERTS | deepseek2.SHARED | {"ffn_norm": seed_oss.NORM}
 OPTIONAL = llama.OPTIONAL | frozenset({"q_norm", "k_norm", *deepseek2.SHARED})
@@ -44,7 +44,7 @@ def hf(config: ConfigJson) -> Translation:
         t.add(QKV_BIASES)
     if config.flag("use_qk_norm", False):
         t.add(QK_NORMS)
-    config.only("hidden_act", ("silu",), "silu")
+    activation(config, t)
     deepseek2.hf_experts(config, t, n=128, shared=1, ffn_size=1408, scale=1.0, first=1, used=8)
     deepseek2.hf_sigmoids(config, t, groups=1)
     deepseek2.hf_leave_out_further(config, t)

@@ -16,6 +16,7 @@ from nextoken.checkpoints.hf_positions import FULL, copy, same_positions, told_p
 from nextoken.checkpoints.hf_translation import (
     LLAMA_TENSORS,
     Translation,
+    activation,
     biases,
     dense_layers,
     experts,
@@ -77,7 +78,7 @@ def hf(config: ConfigJson) -> Translation:
     t = Translation("llama4", TENSORS, parts=PARTS)
     sizes(config, t, n_ctx=131072, eps=1e-5, n_kv_heads=8, head_dim=128)
     biases(config, t)
-    config.only("hidden_act", ("silu",), "silu")
+    activation(config, t)
     config.ignore("for_llm_compression")
     t.put("expert_feed_forward_length", t.hparams["feed_forward_length"], "intermediate_size")
     t.put("feed_forward_length", config.integer("intermediate_size_mlp", 16384), "intermediate_size_mlp")

@@ -16,6 +16,7 @@ from nextoken.checkpoints.hf_translation import (
     MLP_BIASES,
     QKV_BIASES,
     Translation,
+    activation,
     folder,
     sizes,
 )
@@ -47,6 +48,6 @@ def hf(config: ConfigJson) -> Translation:
         t.add({"model.layers.{i}.self_attn.o_proj.bias": "blk.{i}.attn_output.bias"})
     if config.flag("mlp_bias", False):
         t.add(MLP_BIASES)
-    config.only("hidden_act", ("silu",), "silu")
+    activation(config, t)
     same_positions(config, t)
     return t
