@@ -64,7 +64,8 @@ def nearest(values: npt.NDArray[Any], kind: str) -> Codes:
 
 def spread(grid: npt.NDArray[Any], rows: int, columns: int, block: tuple[int, int]) -> npt.NDArray[Any]:
     """A scale for each element, of a grid [..., R, C] of them."""
-    return np.repeat(np.repeat(grid, block[0], -2), block[1], -1)[..., :rows, :columns]
+    by_row = np.repeat(grid, min(block[0], rows), -2)
+    return np.repeat(by_row, min(block[1], columns), -1)[..., :rows, :columns]
 
 
 def quantise(
