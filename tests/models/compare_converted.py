@@ -10,18 +10,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import torch
-import transformers
 
 from nextoken import LLM, ModelFormatError, UnsupportedModelError
-from tests.models.compare_random import LIMIT, N_IDS
+from tests.models.compare_random import LIMIT, N_IDS, over_seeds
 from tests.models.compare_transformers import make
-from tests.models.random_configs import FAMILIES, FULL, N_CTX, SLIDING, Options, configuration, width_of
+from tests.models.random_configs import FULL, N_CTX, SLIDING, Options, width_of
 
 # Keys that files have no words for...
 UNSAID = {
@@ -132,25 +130,7 @@ def compare(family: str, options: Options) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Random configurations as GGUF files beside transformers.")
-    parser.add_argument("families", nargs="*", help="names of transformers' classes, or how they begin")
-    parser.add_argument("--seeds", nargs=2, type=int, default=(0, 9), metavar=("FIRST", "LAST"))
-    asked = parser.parse_args()
-    logging.getLogger("nextoken").setLevel(logging.ERROR)
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    failed = 0
-    for family in FAMILIES:
-        if asked.families and not family.startswith(tuple(asked.families)):
-            continue
-        for seed in range(asked.seeds[0], asked.seeds[1] + 1):
-            options = said(family, configuration(family, seed))
-            try:
-                print(f"{family} {seed}: {compare(family, options)}", flush=True)
-            except Exception as error:  # all of them are shown, with what they are about
-                failed += 1
-                print(f"{family} {seed}: FAILED: {error!r} {json.dumps(options)}", flush=True)
-    if failed:
-        raise SystemExit(f"{failed} failed")
+    over_seeds(parser, lambda family, options, _: compare(family, said(family, options)))
 
 
 if __name__ == "__main__":

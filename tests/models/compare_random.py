@@ -13,6 +13,7 @@ import argparse
 import json
 import logging
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -50,11 +51,12 @@ def compare(family: str, options: Options, bits: bool) -> str:
     return f"{difference:.1e}"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Random configurations beside transformers.")
+def over_seeds(
+    parser: argparse.ArgumentParser, compare: Callable[[str, Options, argparse.Namespace], str]
+) -> None:
+    """Print what `compare` says of each family and seed that the command line asks for; failures end it at last."""
     parser.add_argument("families", nargs="*", help="names of transformers' classes, or how they begin")
     parser.add_argument("--seeds", nargs=2, type=int, default=(0, 9), metavar=("FIRST", "LAST"))
-    parser.add_argument("--no-bits", action="store_true", help="compare with transformers alone")
     asked = parser.parse_args()
     logging.getLogger("nextoken").setLevel(logging.ERROR)
     transformers.utils.logging.set_verbosity_error()
@@ -66,12 +68,18 @@ def main() -> None:
         for seed in range(asked.seeds[0], asked.seeds[1] + 1):
             options = configuration(family, seed)
             try:
-                print(f"{family} {seed}: {compare(family, options, not asked.no_bits)}", flush=True)
+                print(f"{family} {seed}: {compare(family, options, asked)}", flush=True)
             except Exception as error:  # all of them are shown, with what they are about
                 failed += 1
                 print(f"{family} {seed}: FAILED: {error!r} {json.dumps(options)}", flush=True)
     if failed:
         raise SystemExit(f"{failed} failed")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Random configurations beside transformers.")
+    parser.add_argument("--no-bits", action="store_true", help="compare with transformers alone")
+    over_seeds(parser, lambda family, options, asked: compare(family, options, not asked.no_bits))
 
 
 if __name__ == "__main__":
