@@ -90,7 +90,7 @@ bench-check: build $(VENV)/dev-tools ## fail if a share of the machine's limits 
 # --- check it ---------------------------------------------------------------------------------------------------
 
 test: lint cuda-host cuda ## what CI runs: lint, types, stubs, CUDA kernels compiled, and all tests but the slow ones
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow" --numprocesses $(JOBS) --dist worksteal
 
 test-models: build $(VENV)/dev-tools ## the tests on real models, slow ones too (downloads 340 MB the first time)
 	$(PYTEST) -m models
