@@ -37,7 +37,7 @@ struct TensorSource {
   int64_t offset = 0, nbytes = 0;
   int32_t file = 0; // of the files given
 
-  int32_t stored_type = -1; // a matrix is converted to this type of GGUF's, if not -1: only from F32, F16 and BF16
+  int32_t stored_type = -1; // a matrix is converted to this type of GGUF's, if not -1: only from floats
   int64_t halved_heads = 0; // rows, or a vector's elements, are so many heads that rotate (i, i + n/2), and become
                             // pairs (2i, 2i + 1); 0: as is
   // Rows are so many groups of a few query heads, a key head and a value head, each of head_dim rows, and become all

@@ -1,4 +1,4 @@
-// F32, F16, BF16: elements as they are.
+// F32, F16, BF16: elements as they are. F64: rounded to F32.
 #include <cstring>
 
 #include "kernels/layout.h"
@@ -58,6 +58,10 @@ bool pack_f16(const uint8_t* rows, int64_t n_rows, int64_t k, uint8_t* panel) {
 void f32_copy(const uint8_t* bytes, int64_t n, float* out) { std::memcpy(out, bytes, (size_t)n * 4); }
 void f32_store(const float* x, int64_t n, uint8_t* bytes) { std::memcpy(bytes, x, (size_t)n * 4); }
 
+void f64_round(const uint8_t* bytes, int64_t n, float* out) {
+  for (int64_t i = 0; i < n; ++i) out[i] = (float)element<double>(bytes, i);
+}
+
 template <float CONVERT(uint16_t)>
 void widen(const uint8_t* bytes, int64_t n, float* out) {
   for (int64_t i = 0; i < n; ++i) out[i] = CONVERT(element<uint16_t>(bytes, i));
@@ -81,5 +85,7 @@ const Format F16 = {
     {WeightType::f16, "F16", 1, 2, ActivationForm::f32}, f16_panel, pack_f16, widen<from_half>, narrow<to_half>};
 const Format BF16 = {
     {WeightType::bf16, "BF16", 1, 2, ActivationForm::bf16}, bf16_panel, pack_bf16, widen<from_bf16>, narrow<to_bf16>};
+
+const Format F64 = {{WeightType::f64, "F64", 1, 8, ActivationForm::f32}, f32_panel, nullptr, f64_round, nullptr};
 
 } // namespace nextoken::quant

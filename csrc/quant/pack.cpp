@@ -13,7 +13,7 @@ namespace {
 
 const Format* const FORMATS[] = {&F32,     &F16,   &BF16,   &Q8_0,   &Q4_0,  &Q4_1,  &Q5_0,    &Q5_1,   &Q2_K,
                                  &Q3_K,    &Q4_K,  &Q5_K,   &Q6_K,   &IQ1_S, &IQ1_M, &IQ2_XXS, &IQ2_XS, &IQ2_S,
-                                 &IQ3_XXS, &IQ3_S, &IQ4_NL, &IQ4_XS, &TQ1_0, &TQ2_0, &MXFP4,   &NVFP4};
+                                 &IQ3_XXS, &IQ3_S, &IQ4_NL, &IQ4_XS, &TQ1_0, &TQ2_0, &MXFP4,   &NVFP4,  &F64};
 
 const Format& format(WeightType type) {
   for (const Format* f : FORMATS)
@@ -33,7 +33,8 @@ const Format& format_for(WeightType type, int64_t n) {
 
 std::vector<WeightType> weight_types() {
   std::vector<WeightType> types;
-  for (const Format* f : FORMATS) types.push_back(f->info.type);
+  for (const Format* f : FORMATS)
+    if (f->pack) types.push_back(f->info.type);
   return types;
 }
 
@@ -45,6 +46,7 @@ int64_t panel_bytes(WeightType type, int64_t k) { return format_for(type, k).pan
 
 bool pack_panel(WeightType type, const uint8_t* rows, int64_t n_rows, int64_t k, uint8_t* panel) {
   const Format& f = format_for(type, k);
+  if (!f.pack) throw UnsupportedError(std::string("weights of type ") + f.info.name + " are multiplied as F32");
   if (n_rows < PANEL_ROWS) std::memset(panel, 0, (size_t)f.panel_bytes(k));
   return f.pack(rows, n_rows, k, panel);
 }

@@ -15,13 +15,13 @@ struct TypeInfo {
   ActivationForm form; // what its matmul multiplies with
 };
 
-/// All of them, the common ones first.
+/// All that are multiplied with, the common ones first.
 std::vector<WeightType> weight_types();
 
 /// Throws UnsupportedError for a number that is no weight type of ours.
 const TypeInfo& type_info(WeightType type);
 
-/// Bytes of one packed panel of 16 rows of k elements: a multiple of 64.
+/// Bytes of one packed panel of 16 rows of k elements, a multiple of 64; of F64 the F32 it becomes.
 int64_t panel_bytes(WeightType type, int64_t k);
 
 /// Packs n_rows (1 to 16) consecutive rows as they stand in a file into one panel; missing rows become zeros.

@@ -302,13 +302,6 @@ def test_a_tensor_that_is_too_many_or_missing_is_named(tmp_path: Path) -> None:
         LLM(folder)
 
 
-def test_types_that_are_no_weights_are_refused(tmp_path: Path) -> None:
-    folder = llama_folder(tmp_path)
-    write_weights(folder, {"model.norm.weight": np.ones(64, np.float64)})
-    with pytest.raises(errors.UnsupportedModelError, match=r"model\.norm\.weight' is F64"):
-        LLM(folder)
-
-
 def test_a_failed_load_leaves_nothing_open(tmp_path: Path) -> None:
     folder = edit(llama_folder(tmp_path, shards=2), intermediate_size=64)
     shutil.rmtree(tmp_path / "none", ignore_errors=True)

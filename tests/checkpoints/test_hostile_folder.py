@@ -14,6 +14,7 @@ import pytest
 
 from nextoken import LLM, errors
 from nextoken.checkpoints import safetensors
+from nextoken.checkpoints.hf_folder import open_folder
 from tests.checkpoints.test_folder import bits, edit
 from tests.hf_folders import as_dtype, llama_folder, safetensors_bytes, write_weights
 
@@ -104,6 +105,24 @@ def test_a_tensor_in_two_shards_names_both(tmp_path: Path) -> None:
         LLM(folder)
 
 
+@pytest.mark.parametrize("total", [0, 10**30, -1, "12", 1.5, [], None])
+def test_an_index_that_counts_other_bytes_names_both_numbers(tmp_path: Path, total: Any) -> None:
+    folder = llama_folder(tmp_path, shards=2)
+    path = folder / "model.safetensors.index.json"
+    index = json.loads(path.read_text())
+    right = index["metadata"]["total_size"]
+    index["metadata"]["total_size"] = total
+    path.write_text(json.dumps(index))
+    if total is not None:
+        with pytest.raises(errors.ModelFormatError, match=rf"total_size is .*take {right} bytes") as caught:
+            LLM(folder)
+        assert caught.value.field == "metadata.total_size"
+    index["metadata"]["total_size"] = float(right)
+    for metadata in (index["metadata"], {}, None):
+        path.write_text(json.dumps(index | {"metadata": metadata}))
+        bits(folder)
+
+
 @pytest.mark.parametrize(
     "name", ["https://a.b/c.safetensors", "file:///etc/passwd", "C:\\x.safetensors", "\n.safetensors"]
 )
@@ -146,22 +165,47 @@ def test_numbers_that_are_no_weights_are_unsupported(tmp_path: Path, dtype: Any)
 
 
 def test_types_may_be_mixed_and_each_is_exact(tmp_path: Path) -> None:
-    """Row D16; F64, which no model has, is refused by name (tests/checkpoints/test_folder.py)."""
+    """Row D16; F64 is rounded to F32 once, to nearest even."""
     folder = llama_folder(tmp_path)
     raw = (folder / "model.safetensors").read_bytes()
     n = 8 + int.from_bytes(raw[:8], "little")
     mixed, plain = {}, {}
+    rng = np.random.default_rng(1)
     for i, (name, entry) in enumerate(json.loads(raw[8:n]).items()):
         if name == "__metadata__":
             continue
         begin, end = entry["data_offsets"]
         values = np.frombuffer(raw[n + begin : n + end], "<f4").reshape(entry["shape"])
-        mixed[name] = as_dtype(values, "BF16") if i % 2 else values.astype("<f2")
-        plain[name] = (mixed[name].astype("<u4") << 16).view("<f4") if i % 2 else mixed[name].astype("<f4")
+        between = values * rng.uniform(1, 1 + 1e-6, values.shape)  # doubles that are no floats
+        mixed[name] = [between, as_dtype(values, "BF16"), values.astype("<f2")][i % 3]
+        plain[name] = (mixed[name].astype("<u4") << 16).view("<f4") if i % 3 == 1 else mixed[name].astype("<f4")
     write_weights(folder, mixed)
-    of_mixed = bits(folder, dtype="f32")
+    of_mixed, in_memory = bits(folder, dtype="f32"), memory(folder)
+    assert bits(folder, dtype="q8_0") != of_mixed
     write_weights(folder, plain)
     assert of_mixed == bits(folder, dtype="f32")
+    assert in_memory < memory(folder)  # matrices of F64 take what those of F32 do
+
+
+def memory(folder: Path) -> int:
+    with open_folder(str(folder)) as checkpoint:
+        return sum(tensor.memory_nbytes for tensor in checkpoint.tensors.values())
+
+
+def test_a_double_too_large_for_a_float_is_named(tmp_path: Path) -> None:
+    folder = llama_folder(tmp_path)
+    name = "model.layers.0.mlp.down_proj.weight"
+    with open_folder(str(folder)) as checkpoint:
+        tensors = {
+            info.name: np.ones(info.shape[::-1], "<f8" if info.name == name else "<f4")
+            for info in checkpoint.tensors.values()
+        }
+    write_weights(folder, tensors)
+    bits(folder)
+    tensors[name][3, 5] = 1e39
+    write_weights(folder, tensors)
+    with pytest.raises(errors.NumericalError, match=f"tensor '{name}', between rows 0 and 16"):
+        LLM(folder)
 
 
 def test_a_folder_without_tensors_names_what_is_missing(tmp_path: Path) -> None:

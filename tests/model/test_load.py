@@ -79,9 +79,22 @@ def test_norms_of_heads_have_their_width(tmp_path: Path) -> None:
 
 def test_a_type_that_is_known_but_not_multiplied_with_names_the_tensor(tmp_path: Path) -> None:
     name = "blk.0.attn_q.weight"
-    path = tiny_llama(tmp_path / "m.gguf", tensors={name: (bytes(64 * 64 * 8), 28, (64, 64))})  # F64
+    path = tiny_llama(tmp_path / "m.gguf", tensors={name: (bytes(64 * 64 * 8), 27, (64, 64))})  # I64
     with pytest.raises(errors.UnsupportedModelError, match=name):
         LLM(path)
+
+
+@pytest.mark.parametrize("dtype", [None, "q8_0"])
+def test_doubles_are_rounded_to_floats(tmp_path: Path, dtype: str | None) -> None:
+    rng = np.random.default_rng(1)
+    doubles = {"blk.0.attn_q.weight": rng.normal(0, 0.1, (64, 64)), "output_norm.weight": rng.uniform(1, 2, 64)}
+
+    def bits(kind: int, dtype_in_file: str) -> bytes:
+        tensors = {n: (v.astype(dtype_in_file), kind, v.shape) for n, v in doubles.items()}
+        with LLM(tiny_llama(tmp_path / "m.gguf", tensors=tensors), dtype=dtype) as llm:
+            return np.asarray(llm([[1, 5, 9, 3]])).tobytes()
+
+    assert bits(28, "<f8") == bits(0, "<f4")
 
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, 0.1])

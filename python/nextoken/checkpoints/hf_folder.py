@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nextoken import _native
-from nextoken.checkpoints import safetensors
 from nextoken.checkpoints.gguf import GGUFCheckpoint, Metadata, shortened
 from nextoken.checkpoints.hf_parts import Part, numbered
 from nextoken.checkpoints.hf_scales import FP8, Weight, scaled, weights
+from nextoken.checkpoints.hf_shards import open_shards, read_tensors
 from nextoken.checkpoints.hf_translation import Translation, translate
 from nextoken.checkpoints.json_file import read_json
-from nextoken.checkpoints.tensors import FLOATS, TensorInfo
+from nextoken.checkpoints.tensors import F64, FLOATS, TensorInfo
 from nextoken.errors import ModelFormatError, UnsupportedModelError
 
 if TYPE_CHECKING:
@@ -27,11 +26,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("nextoken")
 
-ONE_FILE, INDEX = "model.safetensors", "model.safetensors.index.json"
-PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "consolidated.00.pth", "model.pt")
-TYPES = {"F32": FLOATS["f32"], "F16": FLOATS["f16"], "BF16": FLOATS["bf16"]}
+TYPES = {"F32": FLOATS["f32"], "F16": FLOATS["f16"], "BF16": FLOATS["bf16"], "F64": F64}
 MOST_CONFIG_BYTES = 16 << 20
-MOST_SHARDS = 4096
 
 
 class FolderCheckpoint(GGUFCheckpoint):
@@ -129,7 +125,7 @@ class FolderCheckpoint(GGUFCheckpoint):
         if stored.dtype not in TYPES:
             hint = ", and F8_E4M3 or F8_E5M2 as quantization_config says" if stored.dtype in FP8 else ""
             raise UnsupportedModelError(
-                f"{path}: tensor {shortened(weight.name)} is {stored.dtype}; BF16, F16 and F32 are read{hint}"
+                f"{path}: tensor {shortened(weight.name)} is {stored.dtype}; BF16, F16, F32 and F64 are read{hint}"
             )
         return TensorInfo(
             weight.name, stored.shape[::-1], TYPES[stored.dtype], stored.dtype, stored.offset, stored.nbytes,
@@ -214,87 +210,6 @@ def _candidates(template: str, t: Translation) -> Iterator[str]:
             yield template[len(prefix) :]
             if prefix:
                 yield "model." + template[len(prefix) :]
-
-
-def open_shards(folder: str) -> tuple[list[str], list[_native.File]]:
-    """Paths and open files of the folder's safetensors, one or those its index names.
-
-    Raises FileNotFoundError, UnsupportedModelError if there are pickles only, ModelFormatError for an index that leads
-    out of the folder.
-    """
-    names = [ONE_FILE]
-    index = os.path.join(folder, INDEX)
-    if not os.path.exists(os.path.join(folder, ONE_FILE)):
-        if not os.path.exists(index):
-            pickles = [name for name in PICKLES if os.path.exists(os.path.join(folder, name))]
-            if pickles:
-                raise UnsupportedModelError(
-                    f"{folder}: has {pickles[0]}, a pickle, which can run code and is never opened, and no "
-                    f"{ONE_FILE}: save it as safetensors"
-                )
-            raise FileNotFoundError(2, f"no {ONE_FILE} or {INDEX} in the folder", folder)
-        names = sorted(set(read_index(index).values()))
-    files: list[_native.File] = []
-    paths = [os.path.join(folder, name) for name in names]
-    for path in paths:
-        if names != [ONE_FILE] and not os.path.exists(path):
-            raise FileNotFoundError(2, f"no such file, which {INDEX} names", path)
-    try:
-        files.extend(_native.File(os.fsencode(path)) for path in paths)
-    except BaseException:
-        for file in files:
-            file.close()
-        raise
-    return paths, files
-
-
-def read_index(path: str) -> dict[str, str]:
-    """The weight_map of an index: tensor to file. Every file is a plain name of the same folder."""
-
-    def refuse(why: str) -> ModelFormatError:
-        return ModelFormatError(f"{path}: weight_map {why}", path=path, field="weight_map")
-
-    weights = read_json(path).get("weight_map")
-    if not isinstance(weights, dict) or not weights:
-        raise refuse("is missing or no object")
-    for tensor, name in weights.items():
-        if (
-            not isinstance(name, str)
-            or not re.fullmatch(r"[\w.-]{1,255}\.safetensors", name)
-            or name[0] == "."
-        ):
-            raise refuse(
-                f"sends {shortened(tensor)} to {shortened(str(name))}, which is no file of the folder"
-            )
-    if len(set(weights.values())) > MOST_SHARDS:
-        raise refuse(f"names more than {MOST_SHARDS} files")
-    return weights
-
-
-def read_tensors(
-    folder: str, paths: list[str], files: list[_native.File]
-) -> dict[str, tuple[int, safetensors.Stored]]:
-    """Every tensor with the number of its file, as the headers say; the index must say the same."""
-    tensors: dict[str, tuple[int, safetensors.Stored]] = {}
-    for i, (path, file) in enumerate(zip(paths, files, strict=True)):
-        for name, stored in safetensors.read_header(file, path).items():
-            if name in tensors:
-                raise ModelFormatError(
-                    f"{path}: tensor {shortened(name)} is in {paths[tensors[name][0]]} too",
-                    path=path,
-                    field=name,
-                )
-            tensors[name] = i, stored
-    if os.path.basename(paths[0]) != ONE_FILE:
-        index = os.path.join(folder, INDEX)
-        found = {name: os.path.basename(paths[i]) for name, (i, _) in tensors.items()}
-        for name, _ in sorted(read_index(index).items() ^ found.items()):
-            raise ModelFormatError(
-                f"{index}: weight_map and the files disagree on where {shortened(name)} is",
-                path=index,
-                field=name,
-            )
-    return tensors
 
 
 def open_folder(folder: str, *, allow_unused: bool = False) -> FolderCheckpoint:

@@ -12,6 +12,7 @@ from nextoken import _native
 FLOATS = {"f32": 0, "f16": 1, "bf16": 30}
 BLOCKS_OF_32 = {"q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, "q8_0": 8}
 BLOCKS_OF_256 = {"q4_k": 12, "q5_k": 13, "q6_k": 14}
+F64 = 28  # only in files: F32 in memory
 DTYPES = FLOATS | BLOCKS_OF_32 | BLOCKS_OF_256
 
 # For rows that are no whole blocks of 256, what llama.cpp takes too: the next type with as many bits and blocks of 32.
@@ -98,7 +99,7 @@ def split_heads(
     becomes F16.
     """
     rank, rows = whole.shape[0], nope_dim + value_dim
-    floats = whole.type in FLOATS.values()
+    floats = whole.type in (*FLOATS.values(), F64)
     keys = replace(
         whole,
         shape=(nope_dim, rank, n_heads),
@@ -132,10 +133,10 @@ def with_dtype(tensors: Mapping[str, TensorInfo], dtype: str) -> dict[str, Tenso
 
 
 def _stored(tensor: TensorInfo, dtype: str, is_head: bool) -> TensorInfo:
-    if tensor.type not in FLOATS.values():
+    if tensor.type not in (*FLOATS.values(), F64):
         raise ValueError(
-            f"dtype={dtype!r} is for checkpoints in F32, F16, BF16 or FP8, and tensor {tensor.name!r} is quantised "
-            f"already, as {tensor.type_name}: leave dtype out"
+            f"dtype={dtype!r} is for checkpoints in F32, F16, BF16, FP8 or F64, and tensor {tensor.name!r} is "
+            f"quantised already, as {tensor.type_name}: leave dtype out"
         )
     if len(tensor.shape) < 2:
         return tensor
