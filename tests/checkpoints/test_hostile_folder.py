@@ -178,7 +178,9 @@ def test_types_may_be_mixed_and_each_is_exact(tmp_path: Path) -> None:
         values = np.frombuffer(raw[n + begin : n + end], "<f4").reshape(entry["shape"])
         between = values * rng.uniform(1, 1 + 1e-6, values.shape)  # doubles that are no floats
         mixed[name] = [between, as_dtype(values, "BF16"), values.astype("<f2")][i % 3]
-        plain[name] = (mixed[name].astype("<u4") << 16).view("<f4") if i % 3 == 1 else mixed[name].astype("<f4")
+        plain[name] = (
+            (mixed[name].astype("<u4") << 16).view("<f4") if i % 3 == 1 else mixed[name].astype("<f4")
+        )
     write_weights(folder, mixed)
     of_mixed, in_memory = bits(folder, dtype="f32"), memory(folder)
     assert bits(folder, dtype="q8_0") != of_mixed

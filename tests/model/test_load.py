@@ -87,7 +87,10 @@ def test_a_type_that_is_known_but_not_multiplied_with_names_the_tensor(tmp_path:
 @pytest.mark.parametrize("dtype", [None, "q8_0"])
 def test_doubles_are_rounded_to_floats(tmp_path: Path, dtype: str | None) -> None:
     rng = np.random.default_rng(1)
-    doubles = {"blk.0.attn_q.weight": rng.normal(0, 0.1, (64, 64)), "output_norm.weight": rng.uniform(1, 2, 64)}
+    doubles = {
+        "blk.0.attn_q.weight": rng.normal(0, 0.1, (64, 64)),
+        "output_norm.weight": rng.uniform(1, 2, 64),
+    }
 
     def bits(kind: int, dtype_in_file: str) -> bytes:
         tensors = {n: (v.astype(dtype_in_file), kind, v.shape) for n, v in doubles.items()}
