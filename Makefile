@@ -23,7 +23,7 @@ CXX_FILES = $(shell find csrc tests/native $(wildcard bench) -name '*.cpp' -o -n
 LINTED := $(wildcard python tests bench scripts)
 
 .DEFAULT_GOAL := help
-.PHONY: help build cuda cuda-all cuda-host test test-cuda bench-cuda test-models compare-transformers compare-random bits bench bench-peers bench-check lint models-page format stubs native asan tsan demo docs wheels release-check hashes clean
+.PHONY: help build cuda cuda-all cuda-host test test-cuda bench-cuda test-models test-vocabularies compare-transformers compare-random bits bench bench-peers bench-check lint models-page format stubs native asan tsan demo docs wheels release-check hashes clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -94,6 +94,16 @@ test: lint cuda-host cuda ## what CI runs: lint, types, stubs, CUDA kernels comp
 
 test-models: build $(VENV)/dev-tools ## the tests on real models, slow ones too (downloads 340 MB the first time)
 	$(PYTEST) -m models
+
+# The source distribution's vendor/llama.cpp/models.
+VOCABULARIES := build/vocabularies
+$(VOCABULARIES): $(VENV)/dev-tools
+	$(PIP) download --no-deps --no-binary llama-cpp-python --dest build "llama-cpp-python==0.3.36"
+	mkdir -p $@
+	tar -xzf build/llama_cpp_python-0.3.36.tar.gz -C $@ --strip-components=4 --wildcards '*/vendor/llama.cpp/models'
+
+test-vocabularies: build $(VOCABULARIES) ## tokenizers and templates of llama.cpp's source distribution (downloads 70 MB)
+	NEXTOKEN_VOCABULARIES=$(VOCABULARIES) $(PYTEST) tests/tokenizer/test_vocabularies.py tests/chat/test_templates.py
 
 NAMES ?=
 $(VENV)/transformers: $(VENV)/dev-tools

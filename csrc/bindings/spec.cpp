@@ -136,6 +136,7 @@ void bind_spec(py::module_& m) {
       .def_readwrite("attention_soft_cap", &Spec::attention_soft_cap, "0 for none")
       .def_readwrite("clip_qkv", &Spec::clip_qkv, "largest magnitude of q, k and v, normed if they are; 0 for any")
       .def_readwrite("alibi_bias", &Spec::alibi_bias, "slopes of distances are 2^(-alibi_bias i / n_heads); 0 for none")
+      .def_readwrite("alibi_bf16", &Spec::alibi_bf16, "distances are positions of keys, rounded to bf16 like slopes")
       .def_readwrite("logit_scale", &Spec::logit_scale)
       .def_readwrite("rope_divisors", &Spec::rope_divisors, "[n_rot / 2] of the frequencies, or empty")
       .def_readwrite("logit_soft_cap", &Spec::logit_soft_cap, "0 for none")

@@ -112,6 +112,7 @@ void CpuKernels::attention(const Batch& batch, int64_t layer, const AttentionSpe
     args.soft_cap = spec.soft_cap;
     args.sinks = spec.sinks ? spec.sinks + task.head : nullptr;
     args.slopes = spec.slopes ? spec.slopes + task.head : nullptr;
+    args.bf16_distances = spec.bf16_distances;
     float* const room = scratch(thread, table_.attention_scratch(task.n_tokens * group, spec.head_dim));
     if (task.segment < 0) {
       table_.attention(args, out(task), y.stride, room);

@@ -59,6 +59,7 @@ struct AttentionSpec {
   const float* sinks;  // [n_heads] scores of a key that every query sees and whose value is zero, or null
   int64_t latent_dim;  // 0, or the cache holds latents whose first latent_dim elements are the values
   int64_t chunk;       // keys from the last multiple of it on; 0: those within the window
+  bool bf16_distances; // see AttentionArgs
 
   int64_t value_dim() const { return latent_dim ? latent_dim : head_dim; }
   /// The first that a query at that position sees.

@@ -109,6 +109,7 @@ struct AttentionArgs {
   const float* sinks;   // [group]: exp(sink) is added to the sum of exp(score); null for none
   int64_t latent_dim = 0;
   int64_t chunk = 0;
+  bool bf16_distances = false; // instead scale * bf16(slope * bf16(key's position)) is added
 };
 
 } // namespace nextoken

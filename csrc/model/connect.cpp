@@ -5,6 +5,7 @@
 #include <tuple>
 
 #include "base/exact_math.h"
+#include "quant/half.h"
 
 namespace nextoken {
 namespace {
@@ -57,7 +58,8 @@ std::vector<float> alibi_slopes(const Spec& s) {
   std::vector<float> slopes;
   for (int64_t i = 0; i < s.n_heads; ++i) {
     const double step = i < power ? (double)(i + 1) : (double)(2 * (i - power) + 1) / 2.0;
-    slopes.push_back((float)exact_pow(2.0, -s.alibi_bias * step / (double)power));
+    const float slope = (float)exact_pow(2.0, -s.alibi_bias * step / (double)power);
+    slopes.push_back(s.alibi_bf16 ? quant::from_bf16(quant::to_bf16(slope)) : slope);
   }
   return slopes;
 }
@@ -119,7 +121,8 @@ void connect(Model& model) {
                        slopes,
                        layer.sinks.empty() ? nullptr : layer.sinks.data(),
                        s.latent.rank,
-                       spec.chunk};
+                       spec.chunk,
+                       s.alibi_bf16};
     const auto found =
         std::find_if(kinds.begin(), kinds.end(), [&](const LayerSpec* other) { return kind(*other) == kind(spec); });
     layer.rotation = (size_t)(found - kinds.begin());

@@ -53,6 +53,7 @@ void Fingerprint::add(const Spec& s) {
     number(e.scale);
   }
   if (e.weighs_input) text += "input;";
+  if (s.alibi_bf16) text += "bf16;";
   if (const LatentSpec& l = s.latent; l.rank) {
     for (int64_t n : {l.rank, l.q_rank, l.nope_dim, l.value_dim}) number((double)n);
     number(l.norm_eps);

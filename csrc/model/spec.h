@@ -107,6 +107,7 @@ struct Spec {
   double attention_soft_cap = 0.0;
   double clip_qkv = 0.0;   // largest magnitude of q, k and v, normed if they are; 0 for any
   double alibi_bias = 0.0; // 0, or slopes of distances are 2^(-alibi_bias i / n_heads). arXiv:2108.12409
+  bool alibi_bf16 = false; // slopes, positions of keys and their products are rounded to bf16 and scaled as scores are
   double logit_scale = 1.0;
   double logit_soft_cap = 0.0;
   std::vector<float> rope_divisors; // [n_rot / 2] of the frequencies, or empty; the file may have them as a tensor

@@ -12,7 +12,7 @@ from nextoken import LLM, SamplingParams, device
 from nextoken.errors import ClosedError, NumericalError
 from tests.cuda.conftest import Card
 from tests.families import tiny
-from tests.families.cases import CASES, write_file
+from tests.families.cases import CASES, IN_FOLDERS, write_file, write_folder
 from tests.families.family import ids, weights
 from tests.families.tiny import FAMILIES, write
 from tests.reference import assert_same_bits
@@ -43,6 +43,12 @@ def test_every_family_gives_the_bits_of_the_cpu(tmp_path: Path, forwards: Card, 
 @pytest.mark.parametrize("name", ["glm4-moe", "llama4"])
 def test_mixtures_by_their_parts_give_the_bits_of_the_cpu(tmp_path: Path, forwards: Card, name: str) -> None:
     same_on_both(write_file(tmp_path / "m.gguf", CASES[name], "Q8_0"), [258, 1, 2])
+
+
+@pytest.mark.parametrize("kv_dtype", ["f16", "q8"])
+def test_rounded_distances_give_the_bits_of_the_cpu(tmp_path: Path, forwards: Card, kv_dtype: str) -> None:
+    folder = write_folder(tmp_path / "hf", IN_FOLDERS["falcon-rw"])
+    same_on_both(folder, [258, 1, 2], kv_dtype=kv_dtype, dtype="q8_0")
 
 
 @pytest.mark.parametrize("weight_type", TYPES)

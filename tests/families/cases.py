@@ -295,6 +295,18 @@ IN_FOLDERS: dict[str, Case] = {
     "gpt2-by-layer": Case(
         "gpt2", decoders.gpt2, {"model_type": "gpt2", **GPT, "scale_attn_by_inverse_layer_idx": True}
     ),
+    "falcon-rw": Case(
+        "falcon",
+        decoders.falcon,
+        {
+            "model_type": "falcon",
+            **FALCON,
+            "alibi": True,
+            "bias": True,
+            "multi_query": False,
+            "parallel_attn": False,
+        },
+    ),
     "opt-350m": Case("opt", decoders.opt, OPT | {"do_layer_norm_before": False, "word_embed_proj_dim": 40}),
     "llama4-without": Case(  # norms, a temperature, a chunk on every layer that rotates
         "llama4",

@@ -177,23 +177,29 @@ def gptj(w: Asked, hf: Mapping[str, Any]) -> Decoder:
 
 
 def falcon(w: Asked, hf: Mapping[str, Any]) -> Decoder:
-    new = hf.get("new_decoder_architecture", False)
-    kv_heads = hf["num_kv_heads"] if new else 1
+    new, bias = hf.get("new_decoder_architecture", False), hf.get("bias", False)
+    kv_heads, parallel = hf["num_kv_heads"] if new else 1, hf.get("parallel_attn", True)
+    if not hf.get("multi_query", True):
+        kv_heads = HEADS
+    second = "ln_mlp" if new else None if parallel else "post_attention_layernorm"
 
     def layer(p: str) -> Layer:
         return Layer(
-            **w.grouped(p + "self_attention.query_key_value", HEADS, kv_heads, bias=False),
-            o=w.matrix(p + "self_attention.dense", D, D, bias=False),
-            up=w.matrix(p + "mlp.dense_h_to_4h", 4 * D, D, bias=False),
-            down=w.matrix(p + "mlp.dense_4h_to_h", D, 4 * D, bias=False),
+            **w.grouped(p + "self_attention.query_key_value", HEADS, kv_heads, bias=bias),
+            o=w.matrix(p + "self_attention.dense", D, D, bias=bias),
+            up=w.matrix(p + "mlp.dense_h_to_4h", 4 * D, D, bias=bias),
+            down=w.matrix(p + "mlp.dense_4h_to_h", D, 4 * D, bias=bias),
             attn_norm=w.norm(p + ("ln_attn" if new else "input_layernorm")),
-            ffn_norm=w.norm(p + "ln_mlp") if new else None,
+            ffn_norm=w.norm(p + second) if second else None,
+            rotates=not hf.get("alibi", False),
         )
 
     t = "transformer."
     embedding, final = w(t + "word_embeddings.weight", VOCAB, D), w.norm(t + "ln_f")
     layers = [layer(f"{t}h.{i}.") for i in range(N_LAYERS)]
-    return Decoder(HEADS, kv_heads, HEAD_DIM, embedding, final, layers, activation="gelu", parallel=True)
+    m = Decoder(HEADS, kv_heads, HEAD_DIM, embedding, final, layers, activation="gelu", parallel=parallel)
+    m.alibi, m.alibi_bf16 = (8.0, True) if hf.get("alibi") else (0.0, False)
+    return m
 
 
 def bloom(w: Asked, hf: Mapping[str, Any]) -> Decoder:

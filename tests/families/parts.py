@@ -119,6 +119,7 @@ class Decoder:
     theta: float = 10000.0
     norm_rotated: bool = False  # heads are rotated, then normed
     alibi: float = 0.0
+    alibi_bf16: bool = False  # of keys' positions instead of distances, everything rounded
     clip: float = np.inf
     embedding_scale: float = 1.0
     residual_scale: float = 1.0
@@ -134,6 +135,11 @@ def slopes(n_heads: int, bias: float) -> Array:
     exponents = [bias * (i + 1) / power for i in range(power)]
     exponents += [bias * (2 * i + 1) / (2 * power) for i in range(n_heads - power)]
     return 2.0 ** -np.array(exponents)
+
+
+def to_bf16(x: Array) -> Array:
+    bits = x.astype("<f4").view("<u4").astype(np.uint64)
+    return ((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).astype("<u4").view("<f4").astype(np.float64)
 
 
 def logits(m: Decoder, ids: list[int]) -> Array:
@@ -180,7 +186,12 @@ def logits(m: Decoder, ids: list[int]) -> Array:
         group = m.heads // m.kv_heads
         k, v = np.repeat(k, group, axis=1), np.repeat(v, group, axis=1)
         behind = np.arange(t)[None, :] - np.arange(t)[:, None]
-        scores = np.einsum("qhd,khd->hqk", q, k) * scale + slopes(m.heads, m.alibi)[:, None, None] * behind
+        scores = np.einsum("qhd,khd->hqk", q, k) * scale
+        if m.alibi_bf16:
+            of_keys = to_bf16(np.outer(to_bf16(slopes(m.heads, m.alibi)), to_bf16(np.arange(t))))
+            scores += of_keys[:, None, :] * scale
+        else:
+            scores += slopes(m.heads, m.alibi)[:, None, None] * behind
         scores = np.where(behind > 0, -np.inf, scores)
         return layer.o(np.einsum("hqk,khd->qhd", softmax(scores), v).reshape(t, -1))
 

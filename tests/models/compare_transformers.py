@@ -213,7 +213,9 @@ def make(family: str, options: dict[str, Any], gain: float | None = None) -> Any
     """A random model whose norms are not all one; with `gain`, matrices of any size have an effect of it."""
     torch.manual_seed(3)
     sizes = {} if "vocab_size" in options else SIZES
-    config = getattr(transformers, family + "Config")(**(sizes | options), attn_implementation="eager")
+    # Its eager attention adds Falcon's distances twice.
+    attention = "sdpa" if family == "Falcon" else "eager"
+    config = getattr(transformers, family + "Config")(**(sizes | options), attn_implementation=attention)
     config._experts_implementation = "eager"  # the others want sizes that are multiples of four
     name = decoder_cases.CLASSES.get(family, family.removesuffix("Text") + "ForCausalLM")
     model = getattr(transformers, name)(config).float().eval()

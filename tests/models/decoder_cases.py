@@ -81,6 +81,14 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         "Falcon",
         FALCON | {"multi_query": False, "parallel_attn": False, "bias": True},
     ),
+    "falcon, distances": (
+        "Falcon",
+        FALCON | {"multi_query": False, "parallel_attn": False, "bias": True, "alibi": True},
+    ),
+    "falcon, distances, two norms, six heads": (
+        "Falcon",
+        FALCON | NEW_FALCON | {"num_attention_heads": 6, "hidden_size": 96, "alibi": True},
+    ),
     "gptj": ("GPTJ", GPT | {"rotary_dim": 8}),
     "bloom": ("Bloom", BLOOM | {"n_head": 6}),
     "bloom, a power of two of heads": ("Bloom", BLOOM | {"n_head": 8}),

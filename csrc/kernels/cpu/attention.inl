@@ -102,12 +102,15 @@ static void score_tiles(const AttentionArgs& args, int64_t segment, int64_t bloc
 // What is done to the scores of a row before they become weights.
 struct RowBias {
   float cap, slope;
-  float behind; // position of the segment's first key minus the query's
+  float behind;      // position of the segment's first key minus the query's, or as it is where it is rounded
+  float bf16_factor; // 0: distances are not rounded
 
   RowBias(const AttentionArgs& args, int64_t row, int64_t segment)
       : cap(args.soft_cap),
         slope(args.slopes ? args.slopes[row % args.group] : 0.0f),
-        behind((float)(segment * ATTENTION_SEGMENT - args.first_position - row / args.group)) {}
+        behind(
+            (float)(segment * ATTENTION_SEGMENT - (args.bf16_distances ? 0 : args.first_position + row / args.group))),
+        bf16_factor(args.bf16_distances ? args.scale : 0.0f) {}
 };
 
 // scores[t] += slope * (behind + t). Press et al. 2021, arXiv:2108.12409
@@ -119,6 +122,18 @@ static void add_distances(float* scores, int64_t begin, int64_t end, float slope
     store16(scores + t, fma16(s, add16(all16(behind + (float)t), first), load16(scores + t)));
 }
 
+// scores[t] += factor * bf16(slope * bf16(first + t)): Falcon, as it was trained.
+static void add_bf16_distances(float* scores, int64_t begin, int64_t end, float slope, float first, float factor) {
+  float bias[16];
+  for (int64_t t = begin; t < end; t += 16) {
+    for (int64_t i = 0; i < 16; ++i) bias[i] = first + (float)(t + i);
+    round_bf16(bias, 16, bias);
+    for (int64_t i = 0; i < 16; ++i) bias[i] *= slope;
+    round_bf16(bias, 16, bias);
+    store16(scores + t, fma16(all16(factor), load16(bias), load16(scores + t)));
+  }
+}
+
 // Scores of one row to weights exp(score - max); lanes of the first and last sixteen that are not seen become 0.
 static void weights_of_row(float* scores, Span s, const RowBias& bias, float* max, float* sum) {
   if (s.empty()) {
@@ -128,7 +143,10 @@ static void weights_of_row(float* scores, Span s, const RowBias& bias, float* ma
   }
   const int64_t begin = s.begin / 16 * 16, end = (s.end + 15) / 16 * 16;
   if (bias.cap > 0.0f) soft_cap(bias.cap, end - begin, scores + begin);
-  if (bias.slope != 0.0f) add_distances(scores, begin, end, bias.slope, bias.behind);
+  if (bias.bf16_factor != 0.0f)
+    add_bf16_distances(scores, begin, end, bias.slope, bias.behind, bias.bf16_factor);
+  else if (bias.slope != 0.0f)
+    add_distances(scores, begin, end, bias.slope, bias.behind);
   for (int64_t t = begin; t < s.begin; ++t) scores[t] = MINUS_INFINITY;
   for (int64_t t = s.end; t < end; ++t) scores[t] = MINUS_INFINITY;
   const float m = largest(scores + begin, end - begin);

@@ -39,6 +39,7 @@ struct TiledAttention {
   const float* slopes; // [n_heads] or null
   Partials partials;
   int64_t chunk = 0;
+  bool bf16_distances = false;
 };
 
 enum class Cached { floats, q8, latents };
@@ -194,7 +195,10 @@ struct AttentionKernel {
         float score = sum[r];
         if (a.soft_cap > 0.0f) score = a.soft_cap * tanh1(divide(score, a.soft_cap));
         const float slope = a.slopes ? a.slopes[first_head + r % tile.n_heads] : 0.0f;
-        if (slope != 0.0f) {
+        if (a.bf16_distances) {
+          const float position = (float)(segment * ATTENTION_SEGMENT) + (float)t;
+          score = fma1(a.scale, round_bf16(round_bf16(position) * slope), score);
+        } else if (slope != 0.0f) {
           const float behind = (float)(segment * ATTENTION_SEGMENT - tile.position - r / tile.n_heads);
           score = fma1(slope, (behind + (float)(t / 16 * 16)) + (float)(t % 16), score);
         }

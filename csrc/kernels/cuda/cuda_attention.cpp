@@ -78,11 +78,12 @@ void CudaKernels::attention(const Batch& batch, int64_t layer, const AttentionSp
     float* const out = partials_.as<float>();
     float* const most = out + results * cache.width;
     const Partials partials{most, most + results, out, n_segments, first_row};
-    cuda::attention(queue_,
-                    {cache, told_blocks_.as<uint8_t*>(), told_tiles_.as<AttentionTile>() + begin, q.data, q.stride,
-                     spec.n_heads, group, spec.window, spec.scale, spec.soft_cap,
-                     spec.slopes ? weights(spec.slopes, spec.n_heads) : nullptr, partials, spec.chunk},
-                    (int64_t)(end - begin), spec.n_kv_heads);
+    cuda::attention(
+        queue_,
+        {cache, told_blocks_.as<uint8_t*>(), told_tiles_.as<AttentionTile>() + begin, q.data, q.stride, spec.n_heads,
+         group, spec.window, spec.scale, spec.soft_cap, spec.slopes ? weights(spec.slopes, spec.n_heads) : nullptr,
+         partials, spec.chunk, spec.bf16_distances},
+        (int64_t)(end - begin), spec.n_kv_heads);
     merge(queue_,
           {partials, spec.n_heads, spec.value_dim(), cache.width, to.x + first_row * to.max_k, to.max_k,
            spec.sinks ? weights(spec.sinks, spec.n_heads) : nullptr},

@@ -853,6 +853,14 @@ class Spec:
         """
 
     @property
+    def alibi_bf16(self) -> bool:
+        """
+        distances are positions of keys, rounded to bf16 like slopes
+        """
+
+    @alibi_bf16.setter
+    def alibi_bf16(self, arg0: bool) -> None: ...
+    @property
     def alibi_bias(self) -> float:
         """
         slopes of distances are 2^(-alibi_bias i / n_heads); 0 for none

@@ -1,6 +1,6 @@
 """Falcon: GPT-NeoX without biases, with few heads of k and v. arXiv:2311.16867
 
-Of 7B attention and the feed-forward read the same norm, of 40B and more each its own.
+Of 7B attention and the feed-forward read the same norm, of 40B and more each its own, of RW one after the other.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from nextoken.checkpoints.hf_translation import ROTARY_TABLES, Translation, acti
 
 ROLES = gpt2.without(gpt2.ROLES, "attn_norm", "attn_norm_bias", "ffn_norm", "ffn_norm_bias")
 OPTIONAL = gpt2.TIED | frozenset(llama.BIASES)
+ALIBI = "attention.max_alibi_bias"
 NORM, SECOND = "blk.{i}.attn_norm", "blk.{i}.attn_norm_2"
 
 
 @register(
     "falcon",
-    models="Falcon 7B, 40B, 180B, 2",
-    own="few heads of k and v, one norm or two, no biases",
+    models="Falcon 7B, 40B, 180B, 2, RW",
+    own="few heads of k and v, one norm or two; RW has biases and rounded distances (ALiBi)",
     roles=ROLES,
     optional=OPTIONAL,
     harmless=llama.HARMLESS | {"tensor_data_layout"},
@@ -33,6 +34,10 @@ def spec(config: Config) -> Spec:
     attention, feed_forward = (SECOND, NORM) if two else (NORM, "blk.{i}.ffn_norm")
     if config.has_tensor("blk.0.ffn_norm.weight"):  # no file of a converter has it, a folder may
         s.residual = Residual.sequential
+    s.alibi_bias = config.at_least_zero(ALIBI)
+    if s.alibi_bias:
+        s = gpt2.without_rotation(s)
+        s.alibi_bf16 = True
     for i in range(s.n_layers):
         for role, kind in (("", "weight"), ("_bias", "bias")):
             config.plays(f"layers.{i}.attn_norm{role}", f"{attention.format(i=i)}.{kind}")
@@ -45,7 +50,6 @@ def spec(config: Config) -> Spec:
 def hf(config: ConfigJson) -> Translation:
     """Rows of fused q, k, v go by groups of heads that share k and v, or head by head, or as they are."""
     t = Translation("falcon", prefixes=("", "transformer."), unused=(ROTARY_TABLES,))
-    config.only("alibi", (False,), False)
     new = config.flag("new_decoder_architecture", False)
     one_kv_head = config.flag("multi_query", True) and not new
     config.call(
@@ -72,7 +76,11 @@ def hf(config: ConfigJson) -> Translation:
     if config.flag("bias", False):
         t.add({f"{name}.bias": f"{ours}.bias" for name, ours in HF_PLACES.items() if "blk" in ours})
     activation(config, t, "gelu", "activation")
-    same_positions(config, t)
+    if config.flag("alibi", False):
+        t.put(ALIBI, 8.0, "alibi")
+        config.ignore("rope_parameters", "rope_scaling", "rope_theta")
+    else:
+        same_positions(config, t)
     t.qkv_groups = t.hparams["attention.head_count_kv"]
     return t
 
