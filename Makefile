@@ -23,7 +23,7 @@ CXX_FILES = $(shell find csrc tests/native $(wildcard bench) -name '*.cpp' -o -n
 LINTED := $(wildcard python tests bench scripts)
 
 .DEFAULT_GOAL := help
-.PHONY: help build cuda cuda-all cuda-host test test-cuda bench-cuda test-models test-vocabularies compare-transformers compare-random bits bench bench-peers bench-check lint models-page format stubs native asan tsan demo docs wheels release-check hashes clean
+.PHONY: help build cuda cuda-all cuda-host test test-cuda bench-cuda test-models compare-transformers compare-random bits bench bench-peers bench-check lint models-page format stubs native asan tsan demo docs wheels release-check hashes clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -89,21 +89,20 @@ bench-check: build $(VENV)/dev-tools ## fail if a share of the machine's limits 
 
 # --- check it ---------------------------------------------------------------------------------------------------
 
-test: lint cuda-host cuda ## what CI runs: lint, types, stubs, CUDA kernels compiled, and all tests but the slow ones
-	$(PYTEST) -m "not slow" --numprocesses $(JOBS) --dist worksteal
+# Tokenizers with the ids of llama.cpp, and chat templates: vendor/llama.cpp/models of a source distribution (77 MB).
+VOCABULARIES := build/vocabularies
+$(VENV)/vocabularies: $(VENV)/dev-tools
+	$(PIP) download --no-deps --no-binary llama-cpp-python --dest build "llama-cpp-python==0.3.36"
+	mkdir -p $(VOCABULARIES)
+	tar -xzf build/llama_cpp_python-0.3.36.tar.gz -C $(VOCABULARIES) --strip-components=4 --wildcards '*/vendor/llama.cpp/models'
+	@touch $@
+
+ONLINE := $(if $(NEXTOKEN_TEST_OFFLINE),,yes)
+test: lint cuda-host cuda $(if $(ONLINE),$(VENV)/vocabularies) ## what CI runs: lint, types, stubs, CUDA kernels compiled, and all tests but the slow ones
+	$(if $(ONLINE),NEXTOKEN_VOCABULARIES=$(VOCABULARIES)) $(PYTEST) -m "not slow" --numprocesses $(JOBS) --dist worksteal
 
 test-models: build $(VENV)/dev-tools ## the tests on real models, slow ones too (downloads 340 MB the first time)
 	$(PYTEST) -m models
-
-# The source distribution's vendor/llama.cpp/models.
-VOCABULARIES := build/vocabularies
-$(VOCABULARIES): $(VENV)/dev-tools
-	$(PIP) download --no-deps --no-binary llama-cpp-python --dest build "llama-cpp-python==0.3.36"
-	mkdir -p $@
-	tar -xzf build/llama_cpp_python-0.3.36.tar.gz -C $@ --strip-components=4 --wildcards '*/vendor/llama.cpp/models'
-
-test-vocabularies: build $(VOCABULARIES) ## tokenizers and templates of llama.cpp's source distribution (downloads 70 MB)
-	NEXTOKEN_VOCABULARIES=$(VOCABULARIES) $(PYTEST) tests/tokenizer/test_vocabularies.py tests/chat/test_templates.py
 
 NAMES ?=
 $(VENV)/transformers: $(VENV)/dev-tools
