@@ -26,7 +26,6 @@ enum class WeightType : int32_t {
   iq3_s = 21,
   iq2_s = 22,
   iq4_xs = 23,
-  f64 = 28, // only in files: F32 in memory
   iq1_m = 29,
   bf16 = 30,
   tq1_0 = 34,

@@ -125,7 +125,7 @@ int64_t Plan::add(const TensorSource& source, int64_t index, int64_t n_rows, int
   const quant::TypeInfo& in_file = info_of(source.type, source);
   const bool blocks_of_columns = source.transposed && in_file.block_size != 1;
   const quant::TypeInfo& info = blocks_of_columns ? quant::type_info(WeightType::f32) : in_file;
-  const WeightType whole = info.type == WeightType::f64 ? WeightType::f32 : info.type;
+  const WeightType whole = info.type == quant::FILE_F64 ? WeightType::f32 : info.type;
   const WeightType kept = blocks_of_columns ? WeightType::f16 : whole; // where nobody asks for another
   const quant::TypeInfo& stored = source.stored_type < 0 ? quant::type_info(kept) : info_of(source.stored_type, source);
   if (stored.type != info.type && info.block_size != 1) {

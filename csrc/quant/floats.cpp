@@ -86,6 +86,6 @@ const Format F16 = {
 const Format BF16 = {
     {WeightType::bf16, "BF16", 1, 2, ActivationForm::bf16}, bf16_panel, pack_bf16, widen<from_bf16>, narrow<to_bf16>};
 
-const Format F64 = {{WeightType::f64, "F64", 1, 8, ActivationForm::f32}, f32_panel, nullptr, f64_round, nullptr};
+const Format F64 = {{FILE_F64, "F64", 1, 8, ActivationForm::f32}, f32_panel, nullptr, f64_round, nullptr};
 
 } // namespace nextoken::quant

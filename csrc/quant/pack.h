@@ -7,6 +7,9 @@
 
 namespace nextoken::quant {
 
+/// Only in files, F32 in memory: no kernel knows it.
+constexpr WeightType FILE_F64 = (WeightType)28;
+
 struct TypeInfo {
   WeightType type;
   const char* name;    // "Q4_1"

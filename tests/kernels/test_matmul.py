@@ -98,7 +98,7 @@ def test_extreme_codes_and_activations_do_not_saturate(weight_type, code, sign, 
         data[:, : 1 if weight_type == "mxfp4" else 4] = 0x70
     else:
         set_scales(data, weight_type, [1.0] * len(HALVES.get(weight_type, (0,))))
-    x = np.full((7, k), 1.0 if sign == "plus" else -1.0, np.float32)
+    x = np.full((13, k), 1.0 if sign == "plus" else -1.0, np.float32)
     if sign == "alternating":
         x[:, ::2] = 1.0
     expected, tolerance = reference.matmul(x, kernels.dequantize(data, weight_type, (n, k)), weight_type)

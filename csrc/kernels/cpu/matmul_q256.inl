@@ -90,13 +90,12 @@ struct TilesQ256 {
       block.x = a.in.codes + token * a.in.codes_stride;
       block.x_stride = a.in.codes_stride;
       const float* x_scale = a.in.scale + token * a.in.scale_stride;
-      const int32_t* x_sum = a.in.sum + token * a.in.sum_stride;
 
       F32xL acc[T][R];
       UNROLL for (int t = 0; t < T; ++t) UNROLL for (int r = 0; r < R; ++r) acc[t][r] = zeroL();
 
       for (int64_t b = 0; b < a.k / 256; ++b) {
-        block.sums16.set(x_sum, a.in.sum_stride);
+        block.sums16.set(a.in, b, token);
         if constexpr (T == 1) { // scales are wanted after lines that stand behind them: memory is asked in its order
           constexpr int64_t CODES = F::SCALES + F::SUB_BLOCKS * (F::HAS_MIN ? 32 : 16);
           UNROLL for (int64_t at = 0; at < CODES; at += layout::LINE) prefetch(block.w[0] + at);
@@ -126,7 +125,6 @@ struct TilesQ256 {
         UNROLL for (int r = 0; r < R; ++r) block.w[r] += F::BLOCK_BYTES;
         block.x += 256;
         ++x_scale;
-        x_sum += 16;
       }
       UNROLL for (int t = 0; t < T; ++t) UNROLL for (int r = 0; r < R; ++r)
           store_column(a, first_column + r, token + t, acc[t][r]);
@@ -147,12 +145,10 @@ struct TilesQ256 {
         return;
       }
     }
-    constexpr int MANY = MANY_COLUMNS > PANEL_ROWS / LANES ? MANY_COLUMNS : PANEL_ROWS / LANES;
-    for (int turns; c + MANY <= end; c += turns * MANY) {
-      turns = (end - c) / MANY < PANELS_IN_TURN ? (int)((end - c) / MANY) : PANELS_IN_TURN;
-      ExpandedQ256<F, MANY>::run(a, c, turns);
+    if constexpr (MADDUBS && F::BITS == 8) {
+      if (a.token_end - a.token_begin >= APART_FROM) return many<true>(a, c, end);
     }
-    for (; c < end; ++c) ExpandedQ256<F, 1>::run(a, c, 1);
+    many<false>(a, c, end);
   }
 
   static void unpack_row(const uint8_t* panel, int64_t lane, int64_t k, float* out) {
@@ -160,6 +156,18 @@ struct TilesQ256 {
   }
 
  private:
+  static constexpr int64_t APART_FROM = 12; // tokens that are worth the time to set signs apart
+
+  template <bool APART>
+  static void many(const MatmulArgs& a, int64_t c, int64_t end) {
+    constexpr int MANY = MANY_COLUMNS > PANEL_ROWS / LANES ? MANY_COLUMNS : PANEL_ROWS / LANES;
+    for (int turns; c + MANY <= end; c += turns * MANY) {
+      turns = (end - c) / MANY < PANELS_IN_TURN ? (int)((end - c) / MANY) : PANELS_IN_TURN;
+      ExpandedQ256<F, MANY, K_TOKENS, APART>::run(a, c, turns);
+    }
+    for (; c < end; ++c) ExpandedQ256<F, 1, K_TOKENS, APART>::run(a, c, 1);
+  }
+
   template <int SUB>
   static inline void unpack_sub_block(const uint8_t* block, int64_t lane, float* out) {
     if constexpr (SUB < F::SUB_BLOCKS) {

@@ -3,19 +3,25 @@
 // What a block's sums of activations, one per 16, are wanted for.
 template <class F, int T>
 struct Sums16 {
+  static constexpr bool STARTS = F::ZERO != 0 && !(MADDUBS && F::BITS == 8);
   int32_t start[T][F::SUB_BLOCKS]; // of a sub-block's sum
   int16_t pairs[T][F::SUB_BLOCKS]; // sums of activations of sub-blocks, at most 4,064
 
-  FORCE_INLINE void set(const int32_t* sum16, int64_t stride, int n = T) {
-    UNROLL for (int t = 0; t < n; ++t, sum16 += stride) {
+  // Of block b of n tokens from `token` on.
+  FORCE_INLINE void set(const Activations& in, int64_t b, int64_t token, int n = T) {
+    using Sum = BlockSum<F::BITS, F::ZERO>;
+    UNROLL for (int t = 0; t < n; ++t) {
+      const int32_t* const sum16 = in.sum + (token + t) * in.sum_stride + b * 16;
+      if constexpr (STARTS && MADDUBS)
+        Sum::template starts<F::SUB_BLOCKS>(in.codes + (token + t) * in.codes_stride + b * 256, start[t]);
       for (int sub = 0; sub < F::SUB_BLOCKS; ++sub) {
         const int32_t sum = F::SUB_BLOCKS == 16 ? sum16[sub] : sum16[2 * sub] + sum16[2 * sub + 1];
-        if constexpr (F::ZERO) start[t][sub] = BlockSum<F::BITS, F::ZERO>::start_of(sum);
+        if constexpr (STARTS && !MADDUBS) start[t][sub] = Sum::start_of(sum);
         if constexpr (F::HAS_MIN) pairs[t][sub] = (int16_t)sum;
       }
     }
   }
-  int32_t start_of(int t, int sub) const { return F::ZERO ? start[t][sub] : 0; }
+  int32_t start_of(int t, int sub) const { return STARTS ? start[t][sub] : 0; }
   int32_t pair(int t, int p) const {
     int32_t two;
     memcpy(&two, pairs[t] + 2 * p, 4);
@@ -26,26 +32,29 @@ struct Sums16 {
 // Many tokens against R columns: a block is expanded once for all of them, their results so far wait in memory. MOST of
 // them make a tile; where that is more than K_TOKENS, there is one. Up to PANELS_IN_TURN times R columns take a block
 // in turn, so that its activations stay in the first cache.
-template <class F, int R, int MOST = K_TOKENS>
+template <class F, int R, int MOST = K_TOKENS, bool APART = false>
 struct ExpandedQ256 {
   using Sum = BlockSum<F::BITS, F::ZERO>;
+  using Wait = Waiting<Sum, APART>;
+  using Group = typename Wait::Group;
   static constexpr int TOKENS = 48; // at most, so that everything stays in the first cache
   static constexpr int TILE_R = R < MANY_COLUMNS ? R : MANY_COLUMNS;
 
-  alignas(64) uint8_t codes[R][64][LANES * 4];
+  alignas(64) uint8_t codes[R][64][sizeof(Group)];
   Scale scales[R][F::SUB_BLOCKS];
   Pairs mins[R][F::SUB_BLOCKS / 2];
   F32xL d[R], dmin[R];
   F32xL acc[PANELS_IN_TURN][TOKENS][R];
   Sums16<F, TOKENS> sums16;
   const uint8_t* next[R];
+  I32xL owed[R][APART ? F::SUB_BLOCKS : 1];
 
   template <int STEP>
   FORCE_INLINE void expand_groups(int r, const uint8_t* block, int64_t lane) {
     if constexpr (STEP < 64) { // in the order of their lines
       constexpr int PER_SET = F::TOGETHER * F::SUB_GROUPS, SET = STEP / PER_SET;
       constexpr int G = STEP % PER_SET / F::TOGETHER, SUB = F::sub_block(SET, STEP % F::TOGETHER);
-      store_codes(codes[r][SUB * F::SUB_GROUPS + G], F::template codes<SUB, G>(block, lane));
+      Wait::store(codes[r][SUB * F::SUB_GROUPS + G], F::template codes<SUB, G>(block, lane));
       expand_groups<STEP + 1>(r, block, lane);
     }
   }
@@ -54,6 +63,9 @@ struct ExpandedQ256 {
     d[r] = F::scale(block, lane);
     for (int sub = 0; sub < F::SUB_BLOCKS; ++sub) scales[r][sub] = F::sub_scale(block + F::SCALES + sub * 16 + lane);
     expand_groups<0>(r, block, lane);
+    if constexpr (APART)
+      for (int sub = 0; sub < F::SUB_BLOCKS; ++sub)
+        owed[r][sub] = Wait::template owed<F::SUB_GROUPS>(codes[r][sub * F::SUB_GROUPS]);
     if constexpr (F::HAS_MIN) {
       dmin[r] = loadL_f16((const uint16_t*)(block + F::MIN_SCALE) + lane);
       for (int p = 0; p < F::SUB_BLOCKS / 2; ++p) mins[r][p] = load_pairs_u8(block + F::MINS + p * 32 + lane * 2);
@@ -66,8 +78,8 @@ struct ExpandedQ256 {
     if constexpr (G < F::SUB_GROUPS) {
       if constexpr (AHEAD)
         UNROLL for (int r = 0; r < TILE_R; ++r) prefetch(next[first + r] + (sub * F::SUB_GROUPS + G) * layout::LINE);
-      Codes c[TILE_R];
-      UNROLL for (int r = 0; r < TILE_R; ++r) c[r] = load_codes(codes[first + r][sub * F::SUB_GROUPS + G]);
+      Group c[TILE_R];
+      UNROLL for (int r = 0; r < TILE_R; ++r) c[r] = Wait::load(codes[first + r][sub * F::SUB_GROUPS + G]);
       add_group<G>(sums, c, x + G * 4, stride);
       add_groups<T, AHEAD, G + 1>(sums, sub, first, x, stride);
     }
@@ -82,8 +94,12 @@ struct ExpandedQ256 {
     UNROLL for (int t = 0; t < T; ++t) UNROLL for (int r = 0; r < TILE_R; ++r) total[t][r] = zeroI();
     for (int sub = 0; sub < F::SUB_BLOCKS; ++sub, x += F::SUB_GROUPS * 4) {
       Sum sums[T][TILE_R];
-      UNROLL for (int t = 0; t < T; ++t) UNROLL for (int r = 0; r < TILE_R; ++r) sums[t][r].clear(
-          sums16.start_of(from + t, sub));
+      UNROLL for (int t = 0; t < T; ++t) UNROLL for (int r = 0; r < TILE_R; ++r) {
+        if constexpr (APART)
+          sums[t][r].start_at(owed[first + r][sub]);
+        else
+          sums[t][r].clear(sums16.start_of(from + t, sub));
+      }
       add_groups<T, AHEAD, 0>(sums, sub, first, x, a.in.codes_stride);
       UNROLL for (int r = 0; r < TILE_R; ++r) {
         const Scale scale = scales[first + r][sub];
@@ -126,7 +142,7 @@ struct ExpandedQ256 {
       for (int i = 0; i < turns; ++i)
         for (int t = 0; t < n; ++t) UNROLL for (int r = 0; r < R; ++r) e.acc[i][t][r] = zeroL();
       for (int64_t b = 0; b < blocks; ++b) {
-        e.sums16.set(a.in.sum + token * a.in.sum_stride + b * 16, a.in.sum_stride, n);
+        e.sums16.set(a.in, b, token, n);
         for (int i = 0; i < turns; ++i) {
           const int64_t columns = first_column + i * R;
           for (int r = 0; r < R; ++r) {

@@ -6,22 +6,26 @@
 template <class F>
 struct ExpandedQ32 {
   using Sum = BlockSum<F::BITS, F::ZERO>;
+  static constexpr bool APART = MADDUBS && F::BITS == 8;
+  using Wait = Waiting<Sum, APART>;
+  using Group = typename Wait::Group;
   static constexpr int TOKENS = 48, RUN = 8, PARTS = F::SCALES, T = K_TOKENS, R = PANEL_ROWS / LANES;
 
-  alignas(64) uint8_t codes[R][RUN * 8][LANES * 4];
+  alignas(64) uint8_t codes[R][RUN * 8][sizeof(Group)];
   F32xL scales[R][RUN * PARTS], minima[R][RUN];
   F32xL acc[PANELS_IN_TURN][TOKENS][R];
   int32_t halves[TOKENS][RUN][2]; // sums of activations, where a block has two parts
   const uint8_t* next[R];         // codes that come after these
+  I32xL owed[R][APART ? RUN : 1];
 
   static const uint8_t* chunk(const Column& c, int64_t block) {
     return c.panel + block / F::CHUNK_BLOCKS * (layout::LINE + F::CHUNK_BLOCKS * F::CODE_BYTES);
   }
 
   template <int G>
-  FORCE_INLINE void expand_groups(uint8_t (*to)[LANES * 4], const uint8_t* q) {
+  FORCE_INLINE void expand_groups(uint8_t (*to)[sizeof(Group)], const uint8_t* q) {
     if constexpr (G < 8) {
-      store_codes(to[F::group(G)], F::template codes<F::group(G)>(q));
+      Wait::store(to[F::group(G)], F::template codes<F::group(G)>(q));
       expand_groups<G + 1>(to, q);
     }
   }
@@ -33,6 +37,7 @@ struct ExpandedQ32 {
       for (int p = 0; p < PARTS; ++p) scales[r][i * PARTS + p] = F::scale(line, b * PARTS + p, c.lane);
       if constexpr (F::HAS_MIN) minima[r][i] = loadL_f16((const uint16_t*)(line + 32) + c.lane);
       expand_groups<0>(codes[r] + i * 8, line + layout::LINE + b * F::CODE_BYTES + c.lane * 4);
+      if constexpr (APART) owed[r][i] = Wait::template owed<8>(codes[r][i * 8]);
     }
     next[r] = chunk(c, first + n) + c.lane * 4;
   }
@@ -42,8 +47,8 @@ struct ExpandedQ32 {
     if constexpr (G < 8) {
       if constexpr (AHEAD && G * layout::LINE < F::CODE_BYTES + layout::LINE)
         UNROLL for (int r = 0; r < R; ++r) prefetch(next[r] + i * (F::CODE_BYTES + layout::LINE) + G * layout::LINE);
-      Codes c[R];
-      UNROLL for (int r = 0; r < R; ++r) c[r] = load_codes(codes[r][i * 8 + G]);
+      Group c[R];
+      UNROLL for (int r = 0; r < R; ++r) c[r] = Wait::load(codes[r][i * 8 + G]);
       add_group<G>(sums[G * PARTS / 8], c, x + G * 4, stride);
       add_groups<N, AHEAD, G + 1>(sums, i, x, stride);
     }
@@ -64,6 +69,8 @@ struct ExpandedQ32 {
       UNROLL for (int p = 0; p < PARTS; ++p) UNROLL for (int t = 0; t < N; ++t) UNROLL for (int r = 0; r < R; ++r)
           sums[p][t][r]
               .clear_at(PARTS == 2 ? &half[t][i][p] : x_sum + t * a.in.sum_stride + i);
+      if constexpr (APART)
+        UNROLL for (int t = 0; t < N; ++t) UNROLL for (int r = 0; r < R; ++r) sums[0][t][r].start_at(owed[r][i]);
       add_groups<N, AHEAD, 0>(sums, i, x, a.in.codes_stride);
       UNROLL for (int t = 0; t < N; ++t) {
         const F32xL s = allL(x_scale[t * a.in.scale_stride + i]);

@@ -25,9 +25,19 @@ static inline void store_column(const MatmulArgs& a, int64_t index, int64_t toke
   }
 }
 
+// How groups of codes wait for many tokens: as they are, or with their signs apart.
+template <class Sum, bool APART>
+struct Waiting {
+  using Group = Codes;
+  static void store(uint8_t* p, Codes c) { store_codes(p, c); }
+  static Group load(const uint8_t* p) { return load_codes(p); }
+};
+template <class Sum>
+struct Waiting<Sum, true> : Sum::Apart {};
+
 // Four k of T tokens and R columns.
-template <int GROUP, class Sum, int T, int R>
-static FORCE_INLINE void add_group(Sum (&sums)[T][R], const Codes (&codes)[R], const int8_t* x, int64_t stride) {
+template <int GROUP, class Sum, class Group, int T, int R>
+static FORCE_INLINE void add_group(Sum (&sums)[T][R], const Group (&codes)[R], const int8_t* x, int64_t stride) {
   if constexpr (PANELS_IN_TURN > 1) {
     UNROLL for (int t = 0; t < T; ++t) Sum::template add_columns<GROUP>(sums[t], codes, x + t * stride);
   } else {

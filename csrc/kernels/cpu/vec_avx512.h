@@ -6,6 +6,7 @@ constexpr int ONE_COLUMNS = 1, FEW_TOKENS = 8, MANY_TOKENS = 6, MANY_COLUMNS = 2
 constexpr int FLOAT_ONE_COLUMNS = 4, FLOAT_TOKENS = 6, FLOAT_COLUMNS = 2, K_TOKENS = 6;
 constexpr int SUMS_AT_ONCE = 16; // of sub-blocks that share lines
 constexpr int PANELS_IN_TURN = 1;
+constexpr bool MADDUBS = false;
 constexpr int64_t ONE_TOKEN_AHEAD = 0;
 constexpr int TILE_SUMS = 24; // sixteen-lane sums an attention tile keeps: 24 of 32 registers
 // Converting halves takes a port from fma on Intel, none on Zen 4 (3 % there): attention tiles that share one

@@ -6,6 +6,7 @@ constexpr int ONE_COLUMNS = 2, FEW_TOKENS = 3, MANY_TOKENS = 3, MANY_COLUMNS = 2
 constexpr int FLOAT_ONE_COLUMNS = 4, FLOAT_TOKENS = 4, FLOAT_COLUMNS = 2, K_TOKENS = 3;
 constexpr int SUMS_AT_ONCE = 4; // of sub-blocks that share lines
 constexpr int PANELS_IN_TURN = 1;
+constexpr bool MADDUBS = false;
 constexpr int64_t ONE_TOKEN_AHEAD = 0;
 
 // AVX-512 has the same instructions in an encoding of its own: a build for tests takes those.

@@ -6,6 +6,7 @@ constexpr int ONE_COLUMNS = 2, FEW_TOKENS = 4, MANY_TOKENS = 6, MANY_COLUMNS = 1
 constexpr int FLOAT_ONE_COLUMNS = 4, FLOAT_TOKENS = 6, FLOAT_COLUMNS = 2, K_TOKENS = 4;
 constexpr int SUMS_AT_ONCE = 4; // of sub-blocks that share lines
 constexpr int PANELS_IN_TURN = 1;
+constexpr bool MADDUBS = false;
 constexpr int64_t ONE_TOKEN_AHEAD = 0;
 
 #if defined(__ARM_FEATURE_MATMUL_INT8)

@@ -8,6 +8,7 @@ constexpr int ONE_COLUMNS = 1, FEW_TOKENS = 1, MANY_TOKENS = 1, MANY_COLUMNS = 1
 constexpr int FLOAT_ONE_COLUMNS = 1, FLOAT_TOKENS = 1, FLOAT_COLUMNS = 1, K_TOKENS = 1;
 constexpr int SUMS_AT_ONCE = 1;   // of sub-blocks that share lines
 constexpr int PANELS_IN_TURN = 1; // that share a run of activations
+constexpr bool MADDUBS = false;
 constexpr int64_t ONE_TOKEN_AHEAD = 0;
 constexpr int TILE_SUMS = 6;                 // sixteen-lane sums an attention tile keeps
 constexpr int64_t TILES_WORTH_EXPANDING = 2; // from here a block of the cache becomes floats once for all
