@@ -19,7 +19,7 @@ import torch
 from nextoken import LLM, ModelFormatError, UnsupportedModelError
 from tests.models.compare_random import LIMIT, N_IDS, over_seeds
 from tests.models.compare_transformers import make
-from tests.models.random_configs import FULL, N_CTX, SLIDING, Options, width_of
+from tests.models.draw import FULL, N_CTX, SLIDING, Options, width_of
 
 # Keys that files have no words for...
 UNSAID = {

@@ -24,7 +24,8 @@ from nextoken import LLM, ModelFormatError, UnsupportedModelError
 from tests.bits.matrix import few_ways
 from tests.bits.test_same_bits import check_model, isas_here
 from tests.models.compare_transformers import make
-from tests.models.random_configs import FAMILIES, Options, configuration
+from tests.models.draw import Options
+from tests.models.random_configs import FAMILIES, configuration
 
 N_IDS, LIMIT = 300, 1e-4
 
