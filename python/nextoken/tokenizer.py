@@ -203,7 +203,7 @@ class Tokenizer:
 
     def _encode_normal(self, text: str, starts: bool) -> list[int]:
         assert self._normalizer is not None
-        _utf8(text)
+        _utf8(text)  # refuses half of a surrogate pair, which the normalizer might drop
         return self._native.encode(self._normalizer(text).encode(), False, starts)
 
     def _encode_parts(self, text: str, tokens: str, starts: bool, mark: str = "") -> list[int]:
