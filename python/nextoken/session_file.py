@@ -55,6 +55,7 @@ def write(path: str | os.PathLike[str], header: Header, payload: npt.NDArray[np.
     Raises OSError; the temporary file is removed and the old one untouched.
     """
     target = os.path.realpath(os.fsdecode(os.fspath(path)))  # a link stays, what it points to is replaced
+    _check_replaceable(target)
     fields = asdict(header)
     fields["payload_bytes"] = payload.nbytes
     fields["payload_sha256"] = hashlib.sha256(payload.data).hexdigest()
@@ -77,6 +78,18 @@ def write(path: str | os.PathLike[str], header: Header, payload: npt.NDArray[np.
             os.unlink(temporary)
         raise
     _sync_folder(folder)
+
+
+def _check_replaceable(target: str) -> None:
+    """A device or a pipe (/dev/null, a FIFO) would be gone, and a file stand in its place."""
+    try:
+        mode = os.stat(target).st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), target)
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "not a regular file", target)
 
 
 def _sync_folder(folder: str) -> None:

@@ -343,6 +343,19 @@ def test_a_file_that_may_not_grow_leaves_the_old_one(llm: LLM, saved: Path, tmp_
     assert os.listdir(tmp_path) == ["s"]
 
 
+def test_saving_replaces_no_pipe_and_no_folder(llm: LLM, tmp_path: Path) -> None:
+    pipe, folder = tmp_path / "pipe", tmp_path / "folder"
+    os.mkfifo(pipe)
+    folder.mkdir()
+    with llm.session() as session:
+        for target in (pipe, folder):
+            with pytest.raises(OSError) as info:
+                session.save(target)
+            assert info.value.filename == str(target)
+    assert pipe.is_fifo()
+    assert sorted(tmp_path.iterdir()) == [folder, pipe]
+
+
 def test_saving_through_a_link_keeps_the_link(llm: LLM, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "target")
     llm.session().save(tmp_path / "link")
