@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from nextoken import _native
 from nextoken.engine import Engine, Progress
 from nextoken.inputs import Ids, TokenIds, check_ids, split_prompts
@@ -50,6 +52,10 @@ class Intake:
 
     def new_ids(self, sessions: Sequence[Session], ids: Sequence[TokenIds]) -> list[Ids]:
         """`ids[i]`, checked, to be appended to `sessions[i]`."""
+        if not isinstance(sessions, Sequence):
+            raise TypeError(f"sessions must be a list of Sessions, got {type(sessions).__name__}")
+        if not isinstance(ids, (Sequence, np.ndarray)):
+            raise TypeError(f"ids must be a list of lists of token ids, got {type(ids).__name__}")
         if len(sessions) != len(ids):
             raise ValueError(f"{len(sessions)} sessions but {len(ids)} lists of ids")
         for session in sessions:

@@ -148,6 +148,14 @@ def test_append_to_several_is_all_or_nothing(llm: LLM, own: LLM) -> None:
     assert len(a) == len(b) == 0
 
 
+def test_append_to_several_wants_lists(llm: LLM) -> None:
+    with llm.session() as session:
+        with pytest.raises(TypeError, match="list of Sessions, got Session"):
+            llm.append(session, [IDS])  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="list of lists of token ids, got int"):
+            llm.append([session], 5)  # type: ignore[arg-type]
+
+
 def test_a_full_session_takes_no_more(llm: LLM) -> None:
     with llm.session() as s:
         s.append([1] * llm.n_ctx, logits="none")

@@ -70,6 +70,27 @@ def test_a_conversation_that_fills_the_context_starts_anew(model: Path) -> None:
     assert first == last  # nothing of the conversation before is left
 
 
+def test_an_answer_that_the_context_cut_says_so(model: Path) -> None:
+    endless = ("run", model, "hello", "--raw", "-q", "--n-ctx", 24)
+    assert "context holds 24" in nextoken(*endless).stderr
+    assert nextoken(*endless, "-n", 4).stderr == ""
+    assert "context holds 96" in nextoken("run", model, "-q", "--n-ctx", 96, text="hi\n").stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["hi", "--raw", "--system", "Be kind."], "--system"),
+        (["--raw"], "--raw takes no chat template"),
+        (["--json"], "--json"),
+    ],
+)
+def test_an_option_that_would_change_nothing_is_refused(
+    model: Path, arguments: list[str], says: str
+) -> None:
+    assert says in nextoken("run", model, *arguments, code=2, text="hi\n").stderr
+
+
 def test_explain_as_table_and_json(model: Path) -> None:
     assert "pass 2" in nextoken("explain", model, "hello", "-n", 2).stdout
     steps = json.loads(nextoken("explain", model, "hello", "-n", 2, "--json").stdout)["steps"]

@@ -78,12 +78,15 @@ def run_command(
     }
     with open_model(model, threads, n_ctx, kv_dtype, dtype, device) as llm:
         plain = raw or llm.tokenizer.chat_template is None
+        why = "--raw takes no chat template" if raw else "this model has no chat template"
+        if plain and system is not None:
+            raise typer.BadParameter(f"{why}, which would word it", param_hint="--system")
         messages = [] if system is None else [{"role": "system", "content": system}]
         if prompt is None:
             if plain:
-                raise typer.BadParameter(
-                    "this model has no chat template: give a prompt to continue", param_hint="PROMPT"
-                )
+                raise typer.BadParameter(f"{why}: give a prompt to continue", param_hint="PROMPT")
+            if as_json:
+                raise typer.BadParameter("a conversation is no JSON: give a prompt", param_hint="--json")
             _converse(llm, messages, options, quiet)
             return
         if plain:
@@ -96,6 +99,7 @@ def run_command(
             print(json.dumps(stream.completion.to_openai(), ensure_ascii=False))
             return
         stopped = not _print_tokens(stream)
+        _print_end(stream.completion, max_tokens)
         if not quiet:
             _print_timings(stream.completion)
         if stopped:
@@ -113,6 +117,14 @@ def _print_tokens(stream: TokenStream) -> bool:
         return False
     finally:
         print(flush=True)
+
+
+def _print_end(completion: Completion, max_tokens: int | None) -> None:
+    """Say so where nothing that was asked for ended the answer."""
+    n_written = completion.usage.completion_tokens
+    if completion.finish_reason == "length" and n_written != max_tokens:
+        n_ctx = completion.usage.total_tokens
+        print(f"nextoken: the answer was cut: the context holds {n_ctx} tokens", file=sys.stderr)
 
 
 def _print_timings(completion: Completion) -> None:
@@ -184,6 +196,7 @@ def _converse(llm: LLM, messages: list[dict[str, str]], options: dict[str, Any],
                 del messages[opening:]
                 continue
             _print_tokens(stream)
+            _print_end(stream.completion, options["max_tokens"])
             messages.append({"role": "assistant", "content": stream.completion.text})
             if not quiet:
                 _print_timings(stream.completion)
