@@ -356,8 +356,8 @@ def test_saving_replaces_no_pipe_and_no_folder(llm: LLM, tmp_path: Path) -> None
     os.mkfifo(pipe)
     folder.mkdir()
     with llm.session() as session:
-        for target in (pipe, folder):
-            with pytest.raises(OSError) as info:
+        for target, says in ((pipe, "not a regular file"), (folder, "directory")):
+            with pytest.raises(OSError, match=says) as info:
                 session.save(target)
             assert info.value.filename == str(target)
     assert pipe.is_fifo()

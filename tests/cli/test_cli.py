@@ -70,6 +70,14 @@ def test_a_conversation_that_fills_the_context_starts_anew(model: Path) -> None:
     assert first == last  # nothing of the conversation before is left
 
 
+def test_the_line_that_fills_the_context_is_answered(model: Path) -> None:
+    line = "word " * 8 + "\n"
+    result = nextoken("run", model, "-n", 3, "--n-ctx", 96, "-q", text=line + line)
+    assert "starts anew" in result.stderr
+    first, second = result.stdout.splitlines()
+    assert first == second
+
+
 def test_an_answer_that_the_context_cut_says_so(model: Path) -> None:
     endless = ("run", model, "hello", "--raw", "-q", "--n-ctx", 24)
     assert "context holds 24" in nextoken(*endless).stderr
@@ -85,9 +93,7 @@ def test_an_answer_that_the_context_cut_says_so(model: Path) -> None:
         (["--json"], "--json"),
     ],
 )
-def test_an_option_that_would_change_nothing_is_refused(
-    model: Path, arguments: list[str], says: str
-) -> None:
+def test_an_option_that_would_change_nothing_is_refused(model: Path, arguments: list[str], says: str) -> None:
     assert says in nextoken("run", model, *arguments, code=2, text="hi\n").stderr
 
 
@@ -150,6 +156,11 @@ def test_profile_prints_a_table_and_writes_what_it_prints(model: Path, tmp_path:
         ("decode", 2),
     ]
     assert "numbers" in nextoken("profile", model, "--batch", "x", code=1).stderr
+
+
+def test_inspect_promises_no_hub() -> None:
+    assert "hub" in nextoken("run", "--help").stdout
+    assert "hub" not in nextoken("inspect", "--help").stdout
 
 
 @pytest.mark.parametrize("command", ["run", "explain", "inspect", "models", "bench", "profile"])

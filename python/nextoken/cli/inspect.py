@@ -16,13 +16,18 @@ from nextoken.checkpoints import catalogue
 from nextoken.checkpoints.opening import open_checkpoint
 from nextoken.checkpoints.summary import summary
 from nextoken.checkpoints.tensors import check_dtype, with_dtype
-from nextoken.cli.opening import DeviceOption, DtypeOption, JsonOption, KvOption, ModelArgument, mib
+from nextoken.cli.opening import DeviceOption, DtypeOption, JsonOption, KvOption, mib
 from nextoken.errors import UnsupportedModelError
 from nextoken.loading import check_n_ctx
 
 
 def inspect_command(
-    model: ModelArgument,
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A GGUF file, a Hugging Face folder, or a name from `nextoken models`.", metavar="MODEL"
+        ),
+    ],
     n_ctx: Annotated[
         int | None,
         typer.Option("--n-ctx", help="Context to reckon the cache for; the trained one if not given."),

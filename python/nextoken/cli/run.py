@@ -6,6 +6,7 @@ import json
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -179,6 +180,10 @@ def _converse(llm: LLM, messages: list[dict[str, str]], options: dict[str, Any],
         print(f"{llm.name}: {' or '.join(EXIT_WORDS)} or Ctrl-D ends, Ctrl-C stops an answer.")
     opening = len(messages)
     with llm.session() as session, _CtrlC() as ctrl_c:
+
+        def answer() -> TokenStream:
+            return llm.chat(messages, session=session, stream=True, cancel=ctrl_c.stop, **options)
+
         while True:
             try:
                 line = ctrl_c.input("> " if sys.stdin.isatty() else "")
@@ -189,14 +194,27 @@ def _converse(llm: LLM, messages: list[dict[str, str]], options: dict[str, Any],
             if not line.strip():
                 continue
             messages.append({"role": "user", "content": line})
-            try:
-                stream = llm.chat(messages, session=session, stream=True, cancel=ctrl_c.stop, **options)
-            except ContextLengthError as error:
-                print(f"nextoken: {error}; the conversation starts anew", file=sys.stderr)
-                del messages[opening:]
+            stream = _fitting(answer, messages, opening)
+            if stream is None:
                 continue
             _print_tokens(stream)
             _print_end(stream.completion, options["max_tokens"])
             messages.append({"role": "assistant", "content": stream.completion.text})
             if not quiet:
                 _print_timings(stream.completion)
+
+
+def _fitting(
+    answer: Callable[[], TokenStream], messages: list[dict[str, str]], opening: int
+) -> TokenStream | None:
+    """What answers the last message, without the turns before it if they leave no room; None if it fits not even so."""
+    try:
+        return answer()
+    except ContextLengthError as error:
+        alone = len(messages) == opening + 1
+        print(f"nextoken: {error}{'' if alone else '; the conversation starts anew'}", file=sys.stderr)
+    if alone:
+        messages.pop()
+        return None
+    del messages[opening:-1]
+    return _fitting(answer, messages, opening)
