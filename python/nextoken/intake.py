@@ -94,7 +94,8 @@ class Intake:
         session: Session | None = None,
         kind: Literal["text", "chat"] = "text",
     ) -> Request:
-        tokenizer = self._tokenizer.get_or_none()
+        # without a tokenizer there is no text, in which a stop string would never be found
+        tokenizer = self._tokenizer.get() if params.stop else self._tokenizer.get_or_none()
         return Request(
             self._engine,
             ids,

@@ -131,6 +131,8 @@ def test_a_model_without_tokenizer_works_on_ids(tmp_path: Path) -> None:
         for _ in range(2):
             with pytest.raises(TokenizerError):
                 llm.generate("text")
+            with pytest.raises(TokenizerError):  # no text in which it could be found
+                llm.stream(IDS, stop="end")
         out = llm.generate(IDS, max_tokens=5, logprobs=1)
         assert (out.token_ids, out.text) == (expected, "")
         assert llm.predict_next_token(IDS).bytes == b""
