@@ -163,6 +163,16 @@ def test_inspect_promises_no_hub() -> None:
     assert "hub" not in nextoken("inspect", "--help").stdout
 
 
+@pytest.mark.parametrize("command", [["bench", "cache"], ["profile"]])
+@pytest.mark.parametrize("option", ["--json-file", "--png"])
+def test_a_file_that_can_not_be_written_is_told_before_the_model_is_read(
+    command: list[str], option: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "none" / "figures"
+    told = nextoken(*command, "/no/such/model", option, file, code=1).stderr
+    assert str(file) in told
+
+
 @pytest.mark.parametrize("command", ["run", "explain", "inspect", "models", "bench", "profile"])
 def test_help_has_an_example(command: str) -> None:
     arguments = [command, "cache"] if command == "bench" else [command]
@@ -178,6 +188,8 @@ def test_help_has_an_example(command: str) -> None:
         (["run", "MODEL", "hi", "--nonsense"], 2, "nonsense"),
         (["inspect", "MODEL", "--n-ctx", "0"], 1, "n_ctx"),
         (["inspect", "MODEL", "--n-ctx", "99999999999999999999"], 1, "n_ctx"),
+        (["profile", "MODEL", "--memory", "inf"], 1, "--memory"),
+        (["profile", "MODEL", "--memory", "nan"], 1, "--memory"),
         (["frobnicate"], 2, "frobnicate"),
     ],
 )

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nextoken import cache_benchmark
-from nextoken.cli.figures import write_figures
+from nextoken.cli.figures import check_figures, write_figures
 from nextoken.cli.opening import DeviceOption, JsonOption, ModelArgument, ThreadsOption, open_model
 
 PROMPT = "Once upon a time, in a small house at the edge of a wood,"
@@ -47,6 +47,7 @@ def cache_command(
 
     Example: nextoken bench cache smollm2-135m --png cache.png --json-file cache.json
     """
+    check_figures(json_path, png_path)
     console = Console(highlight=False)
     with open_model(model, threads, device=device) as llm:
         prompt = llm.tokenizer.encode(PROMPT)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
@@ -11,12 +14,18 @@ class Figures(Protocol):
     def write_png(self, path: Path) -> None: ...
 
 
+def check_figures(json_path: Path | None, png_path: Path | None) -> None:
+    """Raise now what would else be found behind minutes of measuring: no such folder, the extra `plots` missing."""
+    for path in (json_path, png_path):
+        if path is not None and not path.parent.is_dir():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    if png_path is not None and find_spec("matplotlib") is None:
+        raise ValueError("--png needs matplotlib: pip install 'nextoken[plots]'")
+
+
 def write_figures(result: Figures, json_path: Path | None, png_path: Path | None) -> None:
-    """Write what was asked for. ValueError if a picture was and the extra `plots` is not installed."""
+    """Write what was asked for."""
     if json_path is not None:
         result.write_json(json_path)
     if png_path is not None:
-        try:
-            result.write_png(png_path)
-        except ModuleNotFoundError as error:
-            raise ValueError(f"--png needs {error.name}: pip install 'nextoken[plots]'") from None
+        result.write_png(png_path)

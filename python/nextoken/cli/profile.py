@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nextoken import profiling
-from nextoken.cli.figures import write_figures
+from nextoken.cli.figures import check_figures, write_figures
 from nextoken.cli.opening import (
     ContextOption,
     DeviceOption,
@@ -68,6 +69,9 @@ def profile_command(
     Example: nextoken profile smollm2-135m --batch 1,8 --depth 0,2048 --png roofline.png
     """
     batches, depths = _numbers(batch, "--batch"), _numbers(depth, "--depth")
+    if memory is not None and not 0 <= memory < math.inf:
+        raise ValueError(f"--memory: expected a number of GiB, got {memory}")
+    check_figures(json_path, png_path)
     with open_model(model, threads, n_ctx, kv_dtype, device=device) as llm:
         result = profiling.run(
             llm, batches=batches, depths=depths, memory=None if memory is None else int(memory * 2**30)
