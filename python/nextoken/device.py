@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import importlib
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from nextoken.errors import DeviceUnavailableError, UnsupportedModelError
+from nextoken.log import log
 
 DEVICES = ("cpu", "cuda", "auto")
 INDEX = 0  # of the card; CUDA_VISIBLE_DEVICES chooses another
-
-log = logging.getLogger("nextoken")
 T = TypeVar("T")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from collections.abc import Callable
@@ -16,14 +15,13 @@ from nextoken.checkpoints.opening import open_checkpoint
 from nextoken.checkpoints.tensors import check_dtype, with_dtype
 from nextoken.engine import CancelFlag, Engine, Progress
 from nextoken.errors import Error
+from nextoken.log import log
 from nextoken.threads import choose_threads
 
 if TYPE_CHECKING:
     from nextoken.tokenizer import Tokenizer
 
 KV_DTYPES = ("f16", "f32", "q8")
-
-log = logging.getLogger("nextoken")
 
 
 @dataclass

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 
-log = logging.getLogger("nextoken")
+from nextoken.log import log
 
 
 def choose_threads(asked: int | None) -> int:

@@ -51,6 +51,13 @@ def test_run_prints_the_answer_and_a_line_of_timings(model: Path) -> None:
     assert nextoken("run", model, "hello", "--raw", "-n", 8, "-q").stdout == result.stdout
 
 
+def test_warnings_are_silent_in_a_library_and_told_on_the_command_line(model: Path) -> None:
+    code = f"from nextoken import LLM; LLM({str(model)!r}, n_threads=10_000).close()"
+    library = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=300)
+    assert (library.returncode, library.stdout, library.stderr) == (0, b"", b"")
+    assert "10000" in nextoken("run", model, "hello", "--raw", "-n", 1, "--threads", 10_000).stderr
+
+
 def test_run_json_is_an_openai_completion(model: Path) -> None:
     answer = json.loads(nextoken("run", model, "hello", "--raw", "-n", 4, "--json").stdout)
     assert answer["usage"]["completion_tokens"] <= 4

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from nextoken.architectures.config import KEYS, Config
 from nextoken.checkpoints.gguf import shortened
 from nextoken.checkpoints.tensors import split_heads
 from nextoken.errors import ModelFormatError, UnsupportedModelError
+from nextoken.log import log
 
 if TYPE_CHECKING:
     from nextoken.checkpoints.gguf import GGUFCheckpoint, TensorInfo
@@ -70,7 +70,6 @@ PARTS_OF_HEADS = {
 }
 
 _families: dict[str, Family] = {}
-log = logging.getLogger("nextoken")
 
 
 def register(

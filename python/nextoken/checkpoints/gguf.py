@@ -6,7 +6,6 @@ that the caller states. Weights are read natively, through `GGUFCheckpoint.nativ
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,11 +15,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from nextoken import _native
 from nextoken.checkpoints.tensors import TensorInfo as TensorInfo
 from nextoken.errors import ModelFormatError
+from nextoken.log import log
 
 if TYPE_CHECKING:
     from nextoken.tokenizer import Tokenizer
-
-logger = logging.getLogger("nextoken")
 Default = TypeVar("Default")
 StrPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
@@ -252,7 +250,7 @@ def open_gguf(path: StrPath) -> GGUFCheckpoint:
 
 def warn_of_surplus(native: _native.GGUFFile) -> None:
     if native.size > native.data_end:
-        logger.warning(
+        log.warning(
             "%s: %d bytes after the last tensor are ignored", native.path, native.size - native.data_end
         )
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nextoken.checkpoints.gguf import shortened
 from nextoken.errors import ModelFormatError, UnsupportedModelError
-
-logger = logging.getLogger("nextoken")
+from nextoken.log import log
 
 # Keys that say nothing about the arithmetic: training, bookkeeping, and what other files say again. `auto_map` names
 # code that comes with a model; it is never run.
@@ -144,7 +142,7 @@ class ConfigJson:
                 raise UnsupportedModelError(
                     f"{what}, and leaving it out may change the answers (allow_unused=True does it all the same)"
                 )
-            logger.warning("%s and left out", what)
+            log.warning("%s and left out", what)
 
     def error(self, key: str, message: str) -> ModelFormatError:
         """A ModelFormatError about a key, to raise."""

@@ -5,7 +5,6 @@ No code of a folder is ever run, and no pickle opened.
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -20,11 +19,10 @@ from nextoken.checkpoints.hf_translation import Translation, translate
 from nextoken.checkpoints.json_file import read_json
 from nextoken.checkpoints.tensors import F64, FLOATS, TensorInfo
 from nextoken.errors import ModelFormatError, UnsupportedModelError
+from nextoken.log import log
 
 if TYPE_CHECKING:
     from nextoken.tokenizer import Tokenizer
-
-logger = logging.getLogger("nextoken")
 
 TYPES = {"F32": FLOATS["f32"], "F16": FLOATS["f16"], "BF16": FLOATS["bf16"], "F64": F64}
 MOST_CONFIG_BYTES = 16 << 20
@@ -84,7 +82,7 @@ class FolderCheckpoint(GGUFCheckpoint):
                 what = f"{self.paths[index]}: {shortened(name)} is no known part of architecture {t.architecture!r}"
                 if not allow_unused or name.endswith(".bias"):
                     raise UnsupportedModelError(f"{what}, and leaving it out may change the answers")
-                logger.warning("%s and left out", what)
+                log.warning("%s and left out", what)
                 continue
             if gguf_name in found:
                 raise ModelFormatError(

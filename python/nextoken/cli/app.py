@@ -52,6 +52,8 @@ def _options(
 ) -> None:
     if verbose:
         logging.basicConfig(level=logging.DEBUG, format="%(name)s: %(message)s")
+    else:
+        logging.basicConfig(format="%(message)s")
 
 
 def run(arguments: Sequence[str] | None = None) -> None:
