@@ -87,8 +87,17 @@ def test_inspect_says_why_there_is_no_card(path: Path, monkeypatch: pytest.Monke
     assert "card: none. this build of nextoken has no CUDA kernels" in capsys.readouterr().out
 
 
-def test_a_kernel_that_races_is_found_out(host: Any) -> None:
-    assert host.race(host.open(1 << 20)) != host.race(host.open(1 << 20, True))
+@pytest.mark.parametrize("in_one_phase", [True, False])
+def test_a_kernel_that_races_is_found_out(host: Any, in_one_phase: bool) -> None:
+    """Also where a barrier lacks between two phases: a thread runs to the next barrier before another begins."""
+    found = [host.race(host.open(1 << 20, backwards), in_one_phase) for backwards in (False, True)]
+    assert found[0] != found[1]
+
+
+@pytest.mark.parametrize("shuffles", [True, False])
+def test_a_kernel_that_would_hang_is_found_out(host: Any, shuffles: bool) -> None:
+    with pytest.raises(RuntimeError, match="wait in different places"):
+        host.leave(host.open(1 << 20), shuffles)
 
 
 def test_memory_of_the_card_can_not_be_read_by_the_processor(host: Any) -> None:

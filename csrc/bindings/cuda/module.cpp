@@ -45,31 +45,60 @@ py::capsule capsule_of(Card& card) { return py::capsule(static_cast<Device*>(&ca
 // Never freed: models and sessions may point to it for as long as they like.
 py::capsule open(int64_t total_bytes, bool backwards) { return capsule_of(*new Card(total_bytes, backwards)); }
 
-/// What must not be written: in one phase a thread reads what its neighbour writes.
+/// What must not be written: a thread reads what its neighbour wrote, and no barrier is between.
 struct RacingKernel {
   struct Args {
     int* out;
+    bool in_one_phase;
   };
-  static constexpr int THREADS = WARP;
+  static constexpr int THREADS = 2 * WARP;
 
   template <class Block>
   static void run(Block& block, const Args& a) {
     int* const place = block.template shared<int>(THREADS);
     block.each([&](int t) { place[t] = 0; });
-    block.each([&](int t) {
+    block.own([&](int t) {
       place[t] = t + 1;
-      a.out[t] = place[(t + 1) % THREADS];
+      if (a.in_one_phase) a.out[t] = place[(t + 1) % THREADS];
+    });
+    block.own([&](int t) {
+      if (!a.in_one_phase) a.out[t] = place[(t + 1) % THREADS];
     });
   }
 };
 
-std::vector<int> race(const py::capsule& device) {
+std::vector<int> race(const py::capsule& device, bool in_one_phase) {
   Card& card = card_of(device);
-  const Buffer out(&card, WARP * 4, "a race");
-  card.launch<RacingKernel>({1}, RacingKernel::THREADS, shared_size(WARP * 4), {out.as<int>()});
-  std::vector<int> found(WARP);
-  card.download(found.data(), out.data(), WARP * 4);
+  const Buffer out(&card, RacingKernel::THREADS * 4, "a race");
+  card.launch<RacingKernel>({1}, RacingKernel::THREADS, shared_size(RacingKernel::THREADS * 4),
+                            {out.as<int>(), in_one_phase});
+  std::vector<int> found(RacingKernel::THREADS);
+  card.download(found.data(), out.data(), (int64_t)found.size() * 4);
   return found;
+}
+
+/// Nor this: some threads leave, for whom others wait.
+struct LeavingKernel {
+  struct Args {
+    bool shuffles;
+  };
+  static constexpr int THREADS = 2 * WARP;
+
+  template <class Block>
+  static void run(Block& block, const Args& a) {
+    bool leaves = false;
+    block.own([&](int t) { leaves = t % 3 == 0; });
+    if (leaves) return;
+    typename Block::template Local<int> value{}, other;
+    if (a.shuffles)
+      block.shuffle_xor(other, value, 1);
+    else
+      block.each([](int) {});
+  }
+};
+
+void leave(const py::capsule& device, bool shuffles) {
+  card_of(device).launch<LeavingKernel>({1}, LeavingKernel::THREADS, 0, {shuffles});
 }
 
 /// What must not be done either: the processor reads the card's memory.
@@ -98,7 +127,10 @@ void bind_devices(py::module_& m) {
       py::arg("device"), "As a driver would that can not make any.");
   m.def("downloads", downloads, py::arg("device"), "(copies to the processor so far, their bytes)");
   m.def("peek", peek, py::arg("device"), "Ends the process.");
-  m.def("race", race, py::arg("device"), "A kernel that races: its answer depends on the order of threads.");
+  m.def("race", race, py::arg("device"), py::arg("in_one_phase"),
+        "A kernel that races: its answer depends on the order of threads.");
+  m.def("leave", leave, py::arg("device"), py::arg("shuffles"),
+        "A kernel of which some threads wait for ever: RuntimeError.");
   m.def("open", open, py::arg("total_bytes"), py::arg("backwards") = false,
         "The processor as a card with so much memory; threads and blocks in the opposite order if `backwards`.");
 }

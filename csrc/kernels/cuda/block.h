@@ -3,8 +3,8 @@
 // in phases. `block.each(f)` calls f(thread) for all threads of the block, and is followed by a barrier; `block.own(f)`
 // is one without, for phases that touch nothing another thread reads before the next barrier. What a thread keeps from
 // phase to phase is a Local. Loops around phases are the same for all threads. On a card each thread runs its own part
-// of a phase; in tests a HostBlock walks through them, forwards or backwards: a phase in which one thread reads what
-// another writes gives different answers then.
+// of a phase; so it does in tests on a HostBlock, one thread after the other, forwards or backwards: where one reads
+// what another writes, and no barrier is between, answers differ then.
 #pragma once
 #include <cstddef>
 #include <cstdint>

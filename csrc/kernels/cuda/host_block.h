@@ -1,42 +1,54 @@
-// A block walked through by the processor: the kernels themselves, without a card. For tests.
+// A block on the processor: the kernels themselves, without a card. A thread runs as far as a barrier or a shuffle, and
+// then the next does, in one order or the opposite. For tests.
 #pragma once
 #include <cstring>
 #include <memory>
 #include <stdexcept>
 
 #include "kernels/cuda/block.h"
+#include "kernels/cuda/host_threads.h"
 
 namespace nextoken::cuda {
 
-constexpr int MOST_THREADS = 1024;
+/// What the threads of a block share.
+struct HostShared {
+  /// What a thread gives others of its warp. There are two: some have yet to read one when others write the next.
+  struct Post {
+    alignas(16) char bytes[2][32];
+  };
+  Grid place;
+  int threads;
+  char* memory;
+  int64_t bytes;
+  Post* posts;
+  HostThreads* all;
+};
 
+/// One thread's view of its block.
 class HostBlock {
  public:
   template <class T>
   struct Local {
-    T values[MOST_THREADS];
-    T& operator[](int thread) { return values[thread]; }
+    T value;
+    T& operator[](int) { return value; }
   };
 
-  HostBlock(Grid place, int threads, char* shared, int64_t shared_bytes, bool backwards)
-      : place_(place), threads_(threads), next_(shared), end_(shared + shared_bytes), backwards_(backwards) {}
+  HostBlock(const HostShared& shared, int thread)
+      : shared_(shared), thread_(thread), next_(shared.memory), end_(shared.memory + shared.bytes) {}
 
-  int64_t x() const { return place_.x; }
-  int64_t y() const { return place_.y; }
-  int64_t z() const { return place_.z; }
-  int threads() const { return threads_; }
+  int64_t x() const { return shared_.place.x; }
+  int64_t y() const { return shared_.place.y; }
+  int64_t z() const { return shared_.place.z; }
+  int threads() const { return shared_.threads; }
 
   template <class F>
   void each(F f) {
-    if (backwards_) {
-      for (int t = threads_ - 1; t >= 0; --t) f(t);
-    } else {
-      for (int t = 0; t < threads_; ++t) f(t);
-    }
+    f(thread_);
+    shared_.all->wait(thread_, HostThreads::Wait::block);
   }
   template <class F>
   void own(F f) {
-    each(f);
+    f(thread_);
   }
   template <class T>
   T* shared(int64_t n) {
@@ -48,42 +60,65 @@ class HostBlock {
   }
   template <class T>
   void shuffle_xor(Local<T>& to, Local<T>& from, int mask) {
-    for (int t = 0; t < threads_; ++t) to[t] = from[t ^ mask];
+    exchange(from.value);
+    to.value = given<T>(thread_ ^ mask);
   }
   /// c += a b for each warp, each word taken from the thread that has it.
   template <int HALVES>
   void multiply_add(Local<FragmentC>& c, Local<FragmentA<HALVES>>& a, Local<FragmentB<HALVES>>& b) {
-    for (int t = 0; t < threads_; ++t) {
-      const int warp = t / WARP * WARP;
-      for (int i = 0; i < 4; ++i) {
-        const int row = t % WARP / 4, column = t % 4 * 2 + i % 2;
-        for (int word = 0; word < 4 * HALVES; ++word) {
-          const int h = word / 4, group = word % 4;
-          c[t].v[i] = dot4(a[warp + row * 4 + group].v[2 * h + i / 2], b[warp + column * 4 + group].v[h], c[t].v[i]);
-        }
+    struct Given {
+      FragmentA<HALVES> a;
+      FragmentB<HALVES> b;
+    };
+    exchange(Given{a.value, b.value});
+    const int lane = thread_ % WARP, warp = thread_ - lane;
+    for (int i = 0; i < 4; ++i) {
+      const int row = lane / 4, column = lane % 4 * 2 + i % 2;
+      for (int word = 0; word < 4 * HALVES; ++word) {
+        const int h = word / 4, group = word % 4;
+        c.value.v[i] = dot4(given<Given>(warp + row * 4 + group).a.v[2 * h + i / 2],
+                            given<Given>(warp + column * 4 + group).b.v[h], c.value.v[i]);
       }
     }
   }
 
  private:
-  Grid place_;
-  int threads_;
+  template <class T>
+  void exchange(const T& value) {
+    static_assert(sizeof(T) <= sizeof(HostShared::Post::bytes[0]), "a post's room");
+    side_ = 1 - side_;
+    memcpy(shared_.posts[thread_].bytes[side_], &value, sizeof(T));
+    shared_.all->wait(thread_, HostThreads::Wait::warp);
+  }
+  template <class T>
+  const T& given(int thread) const {
+    return *reinterpret_cast<const T*>(shared_.posts[thread].bytes[side_]);
+  }
+
+  const HostShared& shared_;
+  const int thread_;
   char *next_, *end_;
-  bool backwards_;
+  int side_ = 0;
 };
 
 /// All blocks of a grid, one behind the other; shared memory starts as garbage, as on a card.
 template <class Kernel>
 void run_on_host(Grid grid, int threads, int64_t shared_bytes, bool backwards, const typename Kernel::Args& args) {
-  if (threads % WARP != 0 || threads > MOST_THREADS) throw std::logic_error("a block is no whole number of warps");
-  const std::unique_ptr<Words[]> shared(new Words[(size_t)divide_up(shared_bytes, 16)]);
+  if (threads % WARP != 0 || threads > 1024) throw std::logic_error("a block is no whole number of warps");
+  const std::unique_ptr<Words[]> memory(new Words[(size_t)divide_up(shared_bytes, 16)]);
+  const std::unique_ptr<HostShared::Post[]> posts(new HostShared::Post[(size_t)threads]);
+  HostShared shared{{}, threads, reinterpret_cast<char*>(memory.get()), shared_bytes, posts.get(), nullptr};
+  HostThreads all(threads, backwards, [&](int thread) {
+    HostBlock block(shared, thread);
+    Kernel::run(block, args);
+  });
+  shared.all = &all;
   const int64_t n = grid.x * grid.y * grid.z;
   for (int64_t i = 0; i < n; ++i) {
     const int64_t b = backwards ? n - 1 - i : i;
-    std::memset(static_cast<void*>(shared.get()), 0xff, (size_t)shared_bytes);
-    HostBlock block({b % grid.x, b / grid.x % grid.y, b / grid.x / grid.y}, threads,
-                    reinterpret_cast<char*>(shared.get()), shared_bytes, backwards);
-    Kernel::run(block, args);
+    std::memset(shared.memory, 0xff, (size_t)shared_bytes);
+    shared.place = {b % grid.x, b / grid.x % grid.y, b / grid.x / grid.y};
+    all.run_block();
   }
 }
 
