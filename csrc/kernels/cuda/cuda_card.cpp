@@ -76,6 +76,7 @@ int64_t Card::total_bytes() const {
 
 int64_t Card::free_bytes() const {
   size_t free = 0, total = 0;
+  if (ready()) note(cudaStreamSynchronize(stream_)); // what was freed in the stream's order is the pool's until then
   if (ready()) note(cudaMemGetInfo(&free, &total));
   return (int64_t)free;
 }
