@@ -141,7 +141,8 @@ stubs: build $(VENV)/dev-tools ## write python/nextoken/_native/*.pyi anew from 
 
 # --- NVIDIA cards -----------------------------------------------------------------------------------------------
 
-NVCC ?= $(shell command -v nvcc)
+# Where the toolkit puts it, if nobody told the shell.
+NVCC ?= $(firstword $(shell command -v nvcc) $(wildcard /usr/local/cuda/bin/nvcc))
 CUDA_ARCHITECTURES ?= 90
 CUDA_ALL := 75;80;86;89;90;100;120
 # The extension alone: of the package's core it needs a few files.
@@ -161,23 +162,30 @@ cuda-host: $(VENV)/build-tools ## compile the CUDA kernels for the processor, wh
 	cmake --build build/cuda_host --target _cuda_host -j $(JOBS)
 
 # On a machine with a card and no network: PYTHON has pybind11 and numpy, and the package is built into build/card.
-card_there = @nvidia-smi -L 2>/dev/null | grep -q GPU || { echo "no NVIDIA card here, or no driver that sees one: nothing was run"; exit 1; }
+card_there = @nvidia-smi -L 2>/dev/null | grep -q GPU || { echo "no NVIDIA card here, or no driver that sees one: nothing was run"; exit 1; }; \
+  [ -n "$(NVCC)" ] || { echo "no nvcc here, NVCC= says where it is: nothing was run"; exit 1; }
 ON_CARD = PYTHONPATH=build/card/site:. $(PYTHON)
-card_build = cmake -S . -B build/card -DNEXTOKEN_CUDA=ON -DNEXTOKEN_CUDA_HOST=ON -DCMAKE_CUDA_ARCHITECTURES=native \
+# The card's own architecture, which CMake finds out by itself from 3.24 on.
+card_build = cmake -S . -B build/card -DNEXTOKEN_CUDA=ON -DNEXTOKEN_CUDA_HOST=ON -DCMAKE_CUDA_COMPILER=$(NVCC) \
+  "-DCMAKE_CUDA_ARCHITECTURES=$$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | tr -d . | sort -u | paste -sd ';' -)" \
   -DPython_EXECUTABLE=$$(command -v $(PYTHON)) -Dpybind11_DIR=$$($(PYTHON) -m pybind11 --cmakedir) \
   && cmake --build build/card -j $(JOBS) && rm -rf build/card/site && mkdir -p build/card/site \
   && cp -R python/nextoken build/card/site/ && cmake --install build/card --prefix build/card/site
+SANITIZER := $(firstword $(shell command -v compute-sanitizer) $(wildcard /usr/local/cuda/bin/compute-sanitizer))
+HAS_TESTS = import pytest, hypothesis, gguf, typer, rich; assert pytest.version_tuple >= (9, 2)
 
-test-cuda: ## on a machine with a card: the bits of the CPU on it, its tests, and compute-sanitizer where there is one
+test-cuda: ## on a machine with a card: the bits of the CPU on it, compute-sanitizer where there is one, and its tests
 	$(card_there)
 	$(card_build)
 	$(ON_CARD) -m bench.cuda check
-	@if $(PYTHON) -c "import pytest, hypothesis, gguf" 2>/dev/null; then \
+	@if [ -z "$(SANITIZER)" ]; then echo "no compute-sanitizer here"; fi
+	@for tool in $(if $(SANITIZER),memcheck racecheck); do \
+	  PYTHONPATH=build/card/site:. $(SANITIZER) --tool $$tool --error-exitcode 1 \
+	    $(PYTHON) -m bench.cuda check --types Q4_K Q8_0 --tokens 20 || exit 1; \
+	done
+	@if $(PYTHON) -c "$(HAS_TESTS)" 2>/dev/null; then \
 	  NEXTOKEN_CUDA_HOST=build/card $(ON_CARD) -m pytest -q tests/cuda; \
-	else echo "without pytest, hypothesis and gguf: tests/cuda was not run"; fi
-	@if command -v compute-sanitizer >/dev/null; then \
-	  PYTHONPATH=build/card/site:. compute-sanitizer --error-exitcode 1 $(PYTHON) -m bench.cuda check --types Q4_K Q8_0 --tokens 20; \
-	else echo "no compute-sanitizer here"; fi
+	else echo "without pytest 9.2, hypothesis, gguf, typer and rich: tests/cuda was not run"; fi
 
 bench-cuda: ## on a machine with a card: decode, prefill and 64 sessions on random weights, beside its copy bandwidth
 	$(card_there)
