@@ -92,7 +92,8 @@ std::string looks_like(std::string_view first) {
   if (starts_with(first, "\xEF\xBB\xBF")) first.remove_prefix(3);
   while (!first.empty() && std::isspace(uint8_t(first[0]))) first.remove_prefix(1);
   if (starts_with(first, "<")) return "this is an HTML or XML page, perhaps an error message saved by a download";
-  if (starts_with(first, "{")) return "this is JSON text, perhaps an error message saved by a download";
+  if (starts_with(first, "{"))
+    return "this is JSON text: of a config.json give the folder; or perhaps it is an error message saved by a download";
   return "it begins with " + quoted(first.substr(0, 4));
 }
 

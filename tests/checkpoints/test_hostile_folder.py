@@ -49,6 +49,16 @@ def test_a_folder_without_a_config_is_none(tmp_path: Path) -> None:
         LLM(folder)
 
 
+def test_a_file_of_a_folder_is_answered_with_the_folder(tmp_path: Path) -> None:
+    folder = llama_folder(tmp_path)
+    for name, message in (
+        ("config.json", "of a config.json give the folder"),
+        ("model.safetensors", "give the folder"),
+    ):
+        with pytest.raises(errors.ModelFormatError, match=message):
+            LLM(folder / name)
+
+
 def test_code_of_a_folder_is_never_run(tmp_path: Path) -> None:
     """Row D13."""
     folder = edit(llama_folder(tmp_path), auto_map={"AutoModelForCausalLM": "modeling_x.X"})
