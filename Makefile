@@ -94,7 +94,7 @@ VOCABULARIES := build/vocabularies
 $(VENV)/vocabularies: $(VENV)/dev-tools
 	$(PIP) download --no-deps --no-binary llama-cpp-python --dest build "llama-cpp-python==0.3.36"
 	mkdir -p $(VOCABULARIES)
-	tar -xzf build/llama_cpp_python-0.3.36.tar.gz -C $(VOCABULARIES) --strip-components=4 --wildcards '*/vendor/llama.cpp/models'
+	tar -xzf build/llama_cpp_python-0.3.36.tar.gz -C $(VOCABULARIES) --strip-components=4 llama_cpp_python-0.3.36/vendor/llama.cpp/models
 	@touch $@
 
 ONLINE := $(if $(NEXTOKEN_TEST_OFFLINE),,yes)
