@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+SOURCES = HERE.parent.parent / "csrc"
 FLAGS = (
     "avx2",
     "fma",
@@ -87,11 +88,12 @@ class Limits:
     """
 
     def __init__(self, cache: Path, threads: int, model_bytes: int) -> None:
-        source = HERE / "probe.cpp"
-        program = cache / f"probe-{hashlib.sha256(source.read_bytes()).hexdigest()[:12]}"
+        source, peaks = HERE / "probe.cpp", SOURCES / "kernels" / "peaks.h"
+        text = source.read_bytes() + peaks.read_bytes()
+        program = cache / f"probe-{hashlib.sha256(text).hexdigest()[:12]}"
         if not program.exists():
             cache.mkdir(parents=True, exist_ok=True)
-            command = [compiler(), "-O3", "-std=c++17", "-pthread", str(source), "-o", str(program)]
+            command = [compiler(), "-O3", "-std=c++17", "-pthread", f"-I{SOURCES}", str(source), "-o", str(program)]
             subprocess.run(command, check=True, capture_output=True)
         command = [str(program), str(threads), str(min(model_bytes, LARGEST_READ))]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

@@ -23,6 +23,8 @@
 #include <unistd.h>
 #endif
 
+#include "kernels/peaks.h"
+
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -54,8 +56,6 @@ double together(const std::function<void(int)>& work) {
 #else
 #define KERNEL(isa) __attribute__((noinline))
 #endif
-// What follows may not be computed before it, nor once for all rounds.
-#define FENCE(x) asm volatile("" : "+x"(x))
 
 #if defined(__x86_64__)
 KERNEL("avx2") uint64_t read_all(const char* from, int64_t bytes) {
@@ -103,116 +103,12 @@ class Reading {
   char* buffer_;
 };
 
-constexpr int64_t ROUNDS = 4000000;
-constexpr int CHAINS = 10;
-
-#if defined(__x86_64__)
-KERNEL("avx2") void maddubs(int) {
-  __m256i sums[CHAINS] = {}, a = _mm256_set1_epi8(3), b = _mm256_set1_epi8(5);
-  for (int64_t i = 0; i < ROUNDS; ++i)
-#pragma GCC unroll 10
-    for (int c = 0; c < CHAINS; ++c) {
-      FENCE(a);
-      sums[c] = _mm256_add_epi16(sums[c], _mm256_maddubs_epi16(a, b));
-      FENCE(sums[c]);
-    }
-#pragma GCC unroll 10
-  for (int c = 0; c < CHAINS; ++c) sink += (uint64_t)_mm256_extract_epi64(sums[c], 0);
-}
-
-KERNEL("avx512vnni,avx512f") void dpbusd(int) {
-  __m512i sums[CHAINS] = {}, a = _mm512_set1_epi32(0x03030303), b = _mm512_set1_epi32(0x05050505);
-  for (int64_t i = 0; i < ROUNDS; ++i)
-#pragma GCC unroll 10
-    for (int c = 0; c < CHAINS; ++c) {
-      sums[c] = _mm512_dpbusd_epi32(sums[c], a, b);
-      FENCE(sums[c]);
-    }
-#pragma GCC unroll 10
-  for (int c = 0; c < CHAINS; ++c) sink += (uint64_t)_mm_cvtsi128_si64(_mm512_castsi512_si128(sums[c]));
-}
-
-#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 11
-#define HAS_NEW_ISAS
-KERNEL("avxvnni,avx2") void dpbusd_avx(int) {
-  __m256i sums[CHAINS] = {}, a = _mm256_set1_epi8(3), b = _mm256_set1_epi8(5);
-  for (int64_t i = 0; i < ROUNDS; ++i)
-#pragma GCC unroll 10
-    for (int c = 0; c < CHAINS; ++c) {
-      sums[c] = _mm256_dpbusd_avx_epi32(sums[c], a, b);
-      FENCE(sums[c]);
-    }
-#pragma GCC unroll 10
-  for (int c = 0; c < CHAINS; ++c) sink += (uint64_t)_mm256_extract_epi64(sums[c], 0);
-}
-
-struct alignas(64) TileConfig {
-  uint8_t palette = 1, start_row = 0, reserved[14] = {};
-  uint16_t colsb[16] = {64, 64, 64, 64, 64, 64};
-  uint8_t rows[16] = {16, 16, 16, 16, 16, 16};
-};
-
-KERNEL("amx-tile,amx-int8") void tiles(int) {
-  const TileConfig config;
-  asm volatile("" : : "r"(&config) : "memory"); // gcc 12 takes most of the configuration for unread
-  _tile_loadconfig(&config);
-  _tile_zero(0);
-  _tile_zero(1);
-  _tile_zero(2);
-  _tile_zero(3);
-  _tile_zero(4);
-  _tile_zero(5);
-  for (int64_t i = 0; i < ROUNDS / 16; ++i) {
-    _tile_dpbusd(0, 4, 5);
-    _tile_dpbusd(1, 4, 5);
-    _tile_dpbusd(2, 4, 5);
-    _tile_dpbusd(3, 4, 5);
-  }
-  _tile_release();
-}
-#endif
-
-KERNEL("fma,avx2") void fma8(int) {
-  __m256 sums[CHAINS] = {}, a = _mm256_set1_ps(0.5f), b = _mm256_set1_ps(0.25f);
-  for (int64_t i = 0; i < ROUNDS; ++i)
-#pragma GCC unroll 10
-    for (int c = 0; c < CHAINS; ++c) {
-      sums[c] = _mm256_fmadd_ps(a, b, sums[c]);
-      FENCE(sums[c]);
-    }
-#pragma GCC unroll 10
-  for (int c = 0; c < CHAINS; ++c) sink += (uint64_t)_mm256_cvtss_f32(sums[c]);
-}
-
-KERNEL("avx512f") void fma16(int) {
-  __m512 sums[CHAINS] = {}, a = _mm512_set1_ps(0.5f), b = _mm512_set1_ps(0.25f);
-  for (int64_t i = 0; i < ROUNDS; ++i)
-#pragma GCC unroll 10
-    for (int c = 0; c < CHAINS; ++c) {
-      sums[c] = _mm512_fmadd_ps(a, b, sums[c]);
-      FENCE(sums[c]);
-    }
-#pragma GCC unroll 10
-  for (int c = 0; c < CHAINS; ++c) sink += (uint64_t)_mm512_cvtss_f32(sums[c]);
-}
-
-KERNEL("avx512bf16,avx512f") void dpbf16(int) {
-  __m512 sums[CHAINS] = {};
-  const __m512bh a = (__m512bh)_mm512_set1_epi32(0x3f003f00), b = a;
-  for (int64_t i = 0; i < ROUNDS; ++i)
-#pragma GCC unroll 10
-    for (int c = 0; c < CHAINS; ++c) {
-      sums[c] = _mm512_dpbf16_ps(sums[c], a, b);
-      FENCE(sums[c]);
-    }
-#pragma GCC unroll 10
-  for (int c = 0; c < CHAINS; ++c) sink += (uint64_t)_mm512_cvtss_f32(sums[c]);
-}
-#endif
-
-double giga_per_second(void (*kernel)(int), double operations) {
+double giga_per_second(const nextoken::Peak& peak) {
+  constexpr int64_t TURNS_A_TRY = 4'000'000;
   double best = 0;
-  for (int i = 0; i < 4; ++i) best = std::max(best, operations * n_threads / together(kernel) / 1e9);
+  for (int i = 0; i < 4; ++i)
+    best = std::max(
+        best, (double)(peak.macs * TURNS_A_TRY * n_threads) / together([&](int) { peak.run(TURNS_A_TRY); }) / 1e9);
   return best;
 }
 
@@ -228,23 +124,22 @@ int main(int argc, char** argv) {
   const auto add = [](std::string& list, const char* isa, double rate) {
     list += (list.empty() ? "\"" : ", \"") + std::string(isa) + "\": " + std::to_string(rate);
   };
-  const double sums = (double)ROUNDS * CHAINS;
-  if (__builtin_cpu_supports("avx2")) {
-    add(int8, "avx2", giga_per_second(maddubs, sums * 32));
-    add(floats, "avx2", giga_per_second(fma8, sums * 8));
-  }
-  if (__builtin_cpu_supports("avx512vnni")) add(int8, "avx512", giga_per_second(dpbusd, sums * 64));
-  if (__builtin_cpu_supports("avx512f")) add(floats, "avx512", giga_per_second(fma16, sums * 16));
-  if (__builtin_cpu_supports("avx512bf16")) add(bf16, "avx512bf16", giga_per_second(dpbf16, sums * 32));
-#ifdef HAS_NEW_ISAS
+  const auto add_all = [&](const char* isa) {
+    const nextoken::Peaks peaks = nextoken::peaks_of(isa);
+    add(int8, isa, giga_per_second(peaks.int8));
+    add(floats, isa, giga_per_second(peaks.floats));
+    if (peaks.bf16.run) add(bf16, isa, giga_per_second(peaks.bf16));
+  };
+  if (__builtin_cpu_supports("avx2")) add_all("avx2");
+  if (__builtin_cpu_supports("avx512vnni")) add_all("avx512");
+  if (__builtin_cpu_supports("avx512bf16"))
+    add(bf16, "avx512bf16", giga_per_second(nextoken::peaks_of("avx512bf16").bf16));
   unsigned a, b, c, d;
   asm volatile("cpuid" : "=a"(a), "=b"(b), "=c"(c), "=d"(d) : "a"(7), "c"(1));
-  if (a >> 4 & 1) add(int8, "avxvnni", giga_per_second(dpbusd_avx, sums * 32));
+  if (a >> 4 & 1) add_all("avxvnni");
   asm volatile("cpuid" : "=a"(a), "=b"(b), "=c"(c), "=d"(d) : "a"(7), "c"(0));
   constexpr int REQUEST_TILES = 0x1023, TILE_DATA = 18;
-  if ((d >> 25 & 1) && syscall(SYS_arch_prctl, REQUEST_TILES, TILE_DATA) == 0)
-    add(int8, "amx", giga_per_second(tiles, (double)(ROUNDS / 16) * 4 * 16 * 16 * 64));
-#endif
+  if ((d >> 25 & 1) && syscall(SYS_arch_prctl, REQUEST_TILES, TILE_DATA) == 0) add_all("amx");
   std::printf(", \"int8\": {%s}, \"float\": {%s}, \"bf16\": {%s}", int8.c_str(), floats.c_str(), bf16.c_str());
 #endif
   std::printf("}\n"), std::fflush(stdout);

@@ -20,6 +20,7 @@ namespace {
 // Four k are two words: k above k + 2, which continues the chain of even k, and k + 1 above k + 3.
 struct Bf16InPairs {
   static constexpr int TOKENS = 4, COLUMNS = 2;
+  static constexpr bool IN_TURN = false;
   static constexpr int64_t X_FLOATS = 2;
 
   template <int T>

@@ -9,8 +9,9 @@ static FORCE_INLINE F32xL weights_of_four(const uint8_t* lines, int i) {
 
 // How four k are added to both chains, and where x keeps them.
 struct Bf16AsFloats {
-  static constexpr int TOKENS = FEW_TOKENS, COLUMNS = 1; // of tiles for many tokens
-  static constexpr int64_t X_FLOATS = 4;                 // that four k of x take
+  static constexpr int TOKENS = FLOAT_TOKENS, COLUMNS = FLOAT_COLUMNS; // of tiles for many tokens
+  static constexpr int64_t X_FLOATS = 4;                               // that four k of x take
+  static constexpr bool IN_TURN = true;                                // ChainsInTurn pays
 
   template <int T>
   static FORCE_INLINE void add(const uint8_t* lines, const float* x, int64_t stride, F32xL (&even)[T],
@@ -28,8 +29,9 @@ struct Bf16AsFloats {
 
 template <class Four>
 struct TilesBf16 {
+  // Both chains of each column and token at once.
   template <int T, int R>
-  struct Tile {
+  struct ChainsTogether {
     static FORCE_INLINE void run(const MatmulArgs& a, int64_t first_column, int64_t token) {
       const uint8_t* w[R];
       UNROLL for (int r = 0; r < R; ++r) {
@@ -63,6 +65,65 @@ struct TilesBf16 {
       }
       UNROLL for (int t = 0; t < T; ++t) UNROLL for (int r = 0; r < R; ++r)
           store_column(a, first_column + r, token + t, acc[r][t]);
+    }
+  };
+
+  // All even k of a run before its odd ones: half as many sums at once, so that they are of more tokens and columns.
+  template <int T, int R>
+  struct ChainsInTurn {
+    static FORCE_INLINE void run(const MatmulArgs& a, int64_t first_column, int64_t token) {
+      const uint8_t* w[R];
+      UNROLL for (int r = 0; r < R; ++r) {
+        const Column c = column(a, first_column + r);
+        w[r] = c.panel + c.lane * 4;
+      }
+      const int64_t stride = a.in.x_stride;
+      const float* x = a.in.x + token * stride;
+      F32xL acc[T][R];
+      UNROLL for (int t = 0; t < T; ++t) UNROLL for (int r = 0; r < R; ++r) acc[t][r] = zeroL();
+      for (int64_t first = 0; first < a.k; first += 32) {
+        const int64_t end = a.k - first < 32 ? a.k : first + 32;
+        F32xL even[T][R], odd[T][R];
+        chains(w, x, stride, first, end, 0, even);
+        chains(w, x, stride, first, end, 1, odd);
+        UNROLL for (int t = 0; t < T; ++t) UNROLL for (int r = 0; r < R; ++r) acc[t][r] =
+            addL(acc[t][r], addL(even[t][r], odd[t][r]));
+      }
+      UNROLL for (int t = 0; t < T; ++t) UNROLL for (int r = 0; r < R; ++r)
+          store_column(a, first_column + r, token + t, acc[t][r]);
+    }
+
+    static FORCE_INLINE void chains(const uint8_t* const (&w)[R], const float* x, int64_t stride, int64_t first,
+                                    int64_t end, int odd, F32xL (&out)[T][R]) {
+      F32xL sums[T][R];
+      UNROLL for (int t = 0; t < T; ++t) UNROLL for (int r = 0; r < R; ++r) sums[t][r] = zeroL();
+      int64_t k = first;
+      for (; k + 4 <= end; k += 4)
+        UNROLL for (int i = 0; i < 4; i += 2) add(w, k, i + odd, x + k + i + odd, stride, sums);
+      static const float ZERO = 0;
+      for (int i = 0; k + i < end; i += 2) { // an odd k is filled up with zero
+        const bool none = k + i + odd >= end;
+        add(w, k, i + odd, none ? &ZERO : x + k + i + odd, none ? 0 : stride, sums);
+      }
+      UNROLL for (int t = 0; t < T; ++t) UNROLL for (int r = 0; r < R; ++r) out[t][r] = sums[t][r];
+    }
+
+    static FORCE_INLINE void add(const uint8_t* const (&w)[R], int64_t k, int i, const float* x, int64_t stride,
+                                 F32xL (&sums)[T][R]) {
+      F32xL weights[R];
+      UNROLL for (int r = 0; r < R; ++r) weights[r] = weights_of_four(w[r] + k * PANEL_ROWS * 2, i);
+      UNROLL for (int t = 0; t < T; ++t) UNROLL for (int r = 0; r < R; ++r) sums[t][r] =
+          fmaL(weights[r], allL(x[t * stride]), sums[t][r]);
+    }
+  };
+
+  template <int T, int R>
+  struct Tile {
+    static FORCE_INLINE void run(const MatmulArgs& a, int64_t first_column, int64_t token) {
+      if constexpr (Four::IN_TURN && T > 1 && R > 1)
+        ChainsInTurn<T, R>::run(a, first_column, token);
+      else
+        ChainsTogether<T, R>::run(a, first_column, token);
     }
   };
 
