@@ -128,7 +128,7 @@ struct TilesBf16 {
   };
 
   __attribute__((noinline)) static void flushed(const MatmulArgs& a) {
-    run_tiles<Tile, ONE_COLUMNS, FEW_TOKENS, 1, Four::TOKENS, Four::COLUMNS>(a);
+    run_tiles<Tile, ONE_COLUMNS, FEW_TOKENS, Four::IN_TURN ? PANEL_ROWS / LANES : 1, Four::TOKENS, Four::COLUMNS>(a);
   }
 
   static void matmul(const MatmulArgs& a) {
