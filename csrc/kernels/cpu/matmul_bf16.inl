@@ -9,9 +9,10 @@ static FORCE_INLINE F32xL weights_of_four(const uint8_t* lines, int i) {
 
 // How four k are added to both chains, and where x keeps them.
 struct Bf16AsFloats {
-  static constexpr int TOKENS = FLOAT_TOKENS, COLUMNS = FLOAT_COLUMNS; // of tiles for many tokens
-  static constexpr int64_t X_FLOATS = 4;                               // that four k of x take
-  static constexpr bool IN_TURN = true;                                // ChainsInTurn pays
+  static constexpr int TOKENS = FLOAT_TOKENS < 4 ? FLOAT_TOKENS : 4,
+                       COLUMNS = FLOAT_COLUMNS; // of tiles for many tokens
+  static constexpr int64_t X_FLOATS = 4;        // that four k of x take
+  static constexpr bool IN_TURN = true;         // ChainsInTurn pays
 
   template <int T>
   static FORCE_INLINE void add(const uint8_t* lines, const float* x, int64_t stride, F32xL (&even)[T],

@@ -23,9 +23,12 @@ struct TilesFloat {
       F32xL acc[T][R];
       UNROLL for (int t = 0; t < T; ++t) UNROLL for (int r = 0; r < R; ++r) acc[t][r] = zeroL();
       for (int64_t k = 0; k < a.k; ++k) {
-        UNROLL for (int r = 0; r < R; ++r) {
-          const F32xL weights = F::load(w[r] + k * PANEL_ROWS * F::BYTES);
-          UNROLL for (int t = 0; t < T; ++t) acc[t][r] = fmaL(weights, allL(x[t * a.in.x_stride + k]), acc[t][r]);
+        F32xL weights[R];
+        UNROLL for (int r = 0; r < R; ++r) weights[r] = F::load(w[r] + k * PANEL_ROWS * F::BYTES);
+        UNROLL for (int t = 0; t < T; ++t) {
+          const float* const number = x + t * a.in.x_stride + k;
+          const F32xL of_token = T > 4 ? broadcastL(number) : allL(*number);
+          UNROLL for (int r = 0; r < R; ++r) acc[t][r] = fmaL(weights[r], of_token, acc[t][r]);
         }
       }
       UNROLL for (int t = 0; t < T; ++t) UNROLL for (int r = 0; r < R; ++r)

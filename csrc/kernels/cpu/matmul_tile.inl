@@ -57,14 +57,15 @@ static void run_tokens(const MatmulArgs& a, int64_t first_column, int64_t token,
   }
 }
 
-// All tokens against columns [begin, end), at most T tokens times R columns at a time; every line of weights comes from
-// memory once.
+// All tokens against columns [begin, end), at most T tokens times R columns at a time, in tiles of almost the same
+// size; every line of weights comes from memory once.
 template <template <int, int> class Tile, int T, int R>
 static void run_columns(const MatmulArgs& a, int64_t begin, int64_t end) {
+  const int64_t n = a.token_end - a.token_begin, tiles = (n + T - 1) / T;
   for (; begin + R <= end; begin += R) {
-    for (int64_t token = a.token_begin; token < a.token_end; token += T) {
-      const int64_t left = a.token_end - token;
-      run_tokens<Tile, T, R>(a, begin, token, left < T ? left : T);
+    for (int64_t i = 0; i < tiles; ++i) {
+      const int64_t from = n * i / tiles, to = n * (i + 1) / tiles;
+      run_tokens<Tile, T, R>(a, begin, a.token_begin + from, to - from);
     }
   }
   if constexpr (R > 1) {

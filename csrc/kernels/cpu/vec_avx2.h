@@ -176,6 +176,12 @@ static inline I32xL times_zero(const int32_t* sum) {
 }
 
 static inline F32xL zeroL() { return _mm256_setzero_ps(); }
+// By asm, as broadcast16: gcc would keep the numbers of all tokens of a tile at once, and spill sums.
+static inline F32xL broadcastL(const float* p) {
+  __m256 v;
+  asm volatile("vbroadcastss %1, %0" : "=x"(v) : "m"(*p));
+  return v;
+}
 static inline F32xL allL(float x) { return _mm256_set1_ps(x); }
 static inline F32xL loadL(const float* p) { return _mm256_loadu_ps(p); }
 static inline F32xL loadL_f16(const uint16_t* p) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)p)); }

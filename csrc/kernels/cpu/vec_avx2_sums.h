@@ -3,7 +3,7 @@
 #include "unroll.h"
 
 constexpr int ONE_COLUMNS = 2, FEW_TOKENS = 4, MANY_TOKENS = 3, MANY_COLUMNS = 2; // of matmul tiles
-constexpr int FLOAT_ONE_COLUMNS = 4, FLOAT_TOKENS = 4, FLOAT_COLUMNS = 2, K_TOKENS = 3;
+constexpr int FLOAT_ONE_COLUMNS = 4, FLOAT_TOKENS = 6, FLOAT_COLUMNS = 2, K_TOKENS = 3;
 constexpr int SUMS_AT_ONCE = 4;   // of sub-blocks that share lines
 constexpr int PANELS_IN_TURN = 4; // that share a run of activations; more than one: blocks of 32 are expanded too
 constexpr int64_t ONE_TOKEN_AHEAD = 2048; // bytes of weights asked for ahead; 0: none

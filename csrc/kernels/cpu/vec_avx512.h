@@ -159,6 +159,7 @@ struct BlockSum {
 
 static inline F32xL zeroL() { return _mm512_setzero_ps(); }
 static inline F32xL allL(float x) { return _mm512_set1_ps(x); }
+static inline F32xL broadcastL(const float* p) { return allL(*p); }
 static inline F32xL loadL(const float* p) { return _mm512_loadu_ps(p); }
 static inline F32xL loadL_f16(const uint16_t* p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)p)); }
 static inline F32xL loadL_bf16_low(const uint16_t* p) {

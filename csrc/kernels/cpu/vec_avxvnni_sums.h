@@ -3,7 +3,7 @@
 
 // Tokens x columns of a matmul tile: a register of sums and one of floats each; two columns share an activation.
 constexpr int ONE_COLUMNS = 2, FEW_TOKENS = 3, MANY_TOKENS = 3, MANY_COLUMNS = 2;
-constexpr int FLOAT_ONE_COLUMNS = 4, FLOAT_TOKENS = 4, FLOAT_COLUMNS = 2, K_TOKENS = 3;
+constexpr int FLOAT_ONE_COLUMNS = 4, FLOAT_TOKENS = 6, FLOAT_COLUMNS = 2, K_TOKENS = 3;
 constexpr int SUMS_AT_ONCE = 4; // of sub-blocks that share lines
 constexpr int PANELS_IN_TURN = 1;
 constexpr bool MADDUBS = false;

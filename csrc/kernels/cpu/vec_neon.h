@@ -218,6 +218,7 @@ static inline int8x16_t signed_codes(uint8x16_t c) {
 }
 
 static inline F32xL allL(float x) { return {vdupq_n_f32(x), vdupq_n_f32(x)}; }
+static inline F32xL broadcastL(const float* p) { return allL(*p); }
 static inline F32xL zeroL() { return allL(0.0f); }
 static inline F32xL loadL(const float* p) { return {vld1q_f32(p), vld1q_f32(p + 4)}; }
 static inline F32xL loadL_f16(const uint16_t* p) { return {load4_f16(p), load4_f16(p + 4)}; }

@@ -106,6 +106,7 @@ static inline F32xL allL(float x) {
   EACH r.v[i] = x;
   return r;
 }
+static inline F32xL broadcastL(const float* p) { return allL(*p); }
 static inline F32xL loadL(const float* p) {
   F32xL r;
   EACH r.v[i] = p[i];
