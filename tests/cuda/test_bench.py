@@ -15,12 +15,12 @@ from tests.gguf_pieces import TYPES
 
 
 @pytest.mark.parametrize("kind", list(TYPES))
-def test_check_finds_the_bits_of_the_cpu(forwards: Card, kind: str) -> None:
+def test_check_finds_the_bits_that_are_promised(forwards: Card, kind: str) -> None:
     assert bench.check([kind], SHAPES["tiny"], 12) == 0
 
 
 @pytest.mark.parametrize("kind", ["Q8_0", "Q4_K", "BF16"])
-def test_check_finds_the_bits_of_the_cpu_in_a_mixture_of_experts(forwards: Card, kind: str) -> None:
+def test_check_finds_the_bits_that_are_promised_in_a_mixture_of_experts(forwards: Card, kind: str) -> None:
     assert bench.check([kind], SHAPES["mixture"], 40) == 0
 
 

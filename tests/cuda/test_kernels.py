@@ -1,4 +1,5 @@
-"""Each CUDA kernel gives the bits of the CPU's, over the cases that the CPU's are tested with."""
+"""Each CUDA kernel gives the bits of the CPU's, over the cases that the CPU's are tested with. Not products of bf16:
+test_bf16.py."""
 
 from __future__ import annotations
 
@@ -42,6 +43,7 @@ NUMBERS = {
     },
     **{"tq1_0": 34, "tq2_0": 35},
 }
+SAME_PRODUCTS = sorted(set(NUMBERS) - {"bf16"})  # as the CPU's, bit for bit
 GATES = ("silu", "gelu_tanh", "gelu", "relu", "relu_squared")
 cases = settings(
     max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
@@ -63,7 +65,7 @@ def numbers(draw: Any, shape: tuple[int, ...]) -> np.ndarray:
 @st.composite
 def products(draw: Any) -> tuple[str, np.ndarray, int, int, np.ndarray]:
     """A type, raw weights, N, K and x (T, K): blocks past a step, panels half full, T over a tile."""
-    weight_type = draw(st.sampled_from(sorted(NUMBERS)))
+    weight_type = draw(st.sampled_from(SAME_PRODUCTS))
     block = TYPES[weight_type][0]
     k = draw(st.integers(1, 10 if block == 256 else 70)) * block if block > 1 else draw(st.integers(1, 300))
     n = draw(st.integers(1, 40))
@@ -90,7 +92,7 @@ def test_matmul_gives_the_bits_of_the_cpu(card: Card, problem: Any) -> None:
         )
 
 
-@pytest.mark.parametrize("weight_type", sorted(NUMBERS))
+@pytest.mark.parametrize("weight_type", SAME_PRODUCTS)
 @settings(cases, max_examples=6)
 @given(data=st.data())
 def test_products_of_many_tokens_give_the_bits_of_the_cpu(

@@ -17,7 +17,7 @@ from tests.families.family import ids, weights
 from tests.families.tiny import FAMILIES, write
 from tests.reference import assert_same_bits
 
-TYPES = ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "F16", "BF16", "F32")
+TYPES = ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "F16", "F32")  # BF16: test_bf16.py
 
 
 def logits(llm: LLM, chunks: list[int]) -> np.ndarray:

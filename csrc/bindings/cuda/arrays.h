@@ -46,8 +46,9 @@ struct Activated {
     const Rows<float> x = hidden.reset(rows, k);
     const Hidden::Q32Row q32 = hidden.q32_row(0);
     const Hidden::Q256Row q256 = hidden.q256_row(0);
-    forms = {1u << (int)form, k,       x.stride,   x.data,     hidden.bf16_row(0), q32.codes,       q32.scale,
-             q32.scaled_sum,  q32.sum, q256.codes, q256.scale, q256.sum,           failed.as<int>()};
+    forms = {1u << (int)form, k,         x.stride,        x.data,  (uint32_t*)hidden.bf16_row(0),
+             q32.codes,       q32.scale, q32.scaled_sum,  q32.sum, q256.codes,
+             q256.scale,      q256.sum,  failed.as<int>()};
   }
   void check(Card& card) const {
     int is_failed = 0;

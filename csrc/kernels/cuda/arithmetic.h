@@ -96,29 +96,6 @@ NEXTOKEN_HD int dot4(uint32_t a, uint32_t b, int sum) {
 #endif
 }
 
-// fma and add that flush denormals to zero, in and out, as bf16 matmuls do (kernels/cpu/matmul_bf16.inl).
-#if !defined(__CUDA_ARCH__)
-inline float flushed(float x) { return (bits_of(x) & 0x7f800000u) ? x : float_of_bits(bits_of(x) & 0x80000000u); }
-#endif
-NEXTOKEN_HD float fma_flushed(float a, float b, float c) {
-#if defined(__CUDA_ARCH__)
-  float r;
-  asm("fma.rn.ftz.f32 %0, %1, %2, %3;" : "=f"(r) : "f"(a), "f"(b), "f"(c));
-  return r;
-#else
-  return flushed(__builtin_fmaf(flushed(a), flushed(b), flushed(c)));
-#endif
-}
-NEXTOKEN_HD float add_flushed(float a, float b) {
-#if defined(__CUDA_ARCH__)
-  float r;
-  asm("add.rn.ftz.f32 %0, %1, %2;" : "=f"(r) : "f"(a), "f"(b));
-  return r;
-#else
-  return flushed(flushed(a) + flushed(b));
-#endif
-}
-
 NEXTOKEN_HD float round_bf16(float x) {
   const uint32_t u = bits_of(x);
   const bool nan = (u & 0x7fffffffu) > 0x7f800000u;

@@ -1,10 +1,10 @@
 // How a kernel is written: a struct with Args and
 //   template <class Block> static NEXTOKEN_KERNEL void run(Block& block, const Args& args)
 // in phases. `block.each(f)` calls f(thread) for all threads of the block, and is followed by a barrier; `block.own(f)`
-// is one without, for phases that touch nothing another thread reads before the next barrier. What a thread keeps from
-// phase to phase is a Local. Loops around phases are the same for all threads. On a card each thread runs its own part
-// of a phase; so it does in tests on a HostBlock, one thread after the other, forwards or backwards: where one reads
-// what another writes, and no barrier is between, answers differ then.
+// is one without, for phases that touch nothing another thread reads before the next barrier; `block.each_of_warp(f)`
+// has a barrier of each warp. What a thread keeps from phase to phase is a Local. Loops around phases are the same for
+// all threads. On a card each thread runs its own part of a phase; so it does in tests on a HostBlock, one thread after
+// the other, forwards or backwards: where one reads what another writes and no barrier is between, answers differ then.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -66,6 +66,11 @@ class DeviceBlock {
   __device__ __forceinline__ void own(F f) {
     f((int)threadIdx.x);
   }
+  template <class F>
+  __device__ __forceinline__ void each_of_warp(F f) {
+    f((int)threadIdx.x);
+    __syncwarp();
+  }
   /// Memory of the block, not initialised; the same n in all threads.
   template <class T>
   __device__ __forceinline__ T* shared(int64_t n) {
@@ -82,6 +87,10 @@ class DeviceBlock {
   template <int HALVES>
   __device__ __forceinline__ void multiply_add(Local<FragmentC>& c, Local<FragmentA<HALVES>>& a,
                                                Local<FragmentB<HALVES>>& b) {
+    cuda::multiply_add(c.value, a.value, b.value);
+  }
+  /// The same of bf16, in an order that the card has.
+  __device__ __forceinline__ void multiply_add(Local<FragmentF>& c, Local<FragmentA<2>>& a, Local<FragmentB<2>>& b) {
     cuda::multiply_add(c.value, a.value, b.value);
   }
 

@@ -9,6 +9,7 @@ namespace nextoken::cuda {
 Card::Card(int index) : index_(index) {
   cudaDeviceProp properties{};
   note(cudaGetDeviceProperties(&properties, index));
+  multiplies_bf16_ = properties.major >= 8;
   name_ = std::string("card ") + std::to_string(index) + ", " + properties.name;
   check();
   ready();
@@ -113,7 +114,9 @@ std::vector<int64_t> Laps::take() {
   return ns;
 }
 
-bool Card::multiplies(WeightType type) const { return cuda::multiplies(type); }
+bool Card::multiplies(WeightType type) const {
+  return cuda::multiplies(type) && (type != WeightType::bf16 || multiplies_bf16_);
+}
 std::unique_ptr<Kernels> Card::make_kernels() { return std::make_unique<CudaKernels>(*this); }
 
 } // namespace nextoken::cuda

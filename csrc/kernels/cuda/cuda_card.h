@@ -77,6 +77,7 @@ class Card : public Device {
   const int index_;
   std::string name_;
   bool pooled_ = false; // memory comes in the stream's order
+  bool multiplies_bf16_ = false;
   cudaStream_t stream_ = nullptr;
   mutable std::atomic<cudaError_t> failure_{cudaSuccess}; // the first; caches are freed by any thread
 };

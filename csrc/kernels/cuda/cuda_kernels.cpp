@@ -89,8 +89,9 @@ Forms CudaKernels::forms(Hidden& h, int64_t rows, int64_t k, const Linear& next)
   const Rows<float> x = h.reset(rows, k);
   const Hidden::Q32Row q32 = h.q32_row(0);
   const Hidden::Q256Row q256 = h.q256_row(0);
-  return {forms_of(next), k,       x.stride,   x.data,     h.bf16_row(0), q32.codes,        q32.scale,
-          q32.scaled_sum, q32.sum, q256.codes, q256.scale, q256.sum,      failed_.as<int>()};
+  return {forms_of(next), k,         x.stride,         x.data,  (uint32_t*)h.bf16_row(0),
+          q32.codes,      q32.scale, q32.scaled_sum,   q32.sum, q256.codes,
+          q256.scale,     q256.sum,  failed_.as<int>()};
 }
 
 NormKernel::Args CudaKernels::norm_args(const Norm& norm, Rows<const float> x, int64_t head_dim) {

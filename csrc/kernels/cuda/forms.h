@@ -8,7 +8,8 @@ namespace nextoken::cuda {
 struct Forms {
   unsigned forms;
   int64_t k, max_k;
-  float *x, *bf16;
+  float* x;
+  uint32_t* bf16; // words of two as in a panel (layout::bf16_element), from row to row max_k, zeros up to a whole 256
   int8_t* codes32;
   float *scale32, *scaled_sum32;
   int32_t* sum32;
@@ -55,6 +56,16 @@ NEXTOKEN_HD Quantized quantized(const Eight& e, float amax) {
 /// In one store: where the compiler is not told that eight codes stand together, it writes them byte by byte.
 NEXTOKEN_HD void store_codes(int8_t* to, const Quantized& q) { memcpy(__builtin_assume_aligned(to, 8), q.words, 8); }
 
+/// k above k + 2, and k + 1 above k + 3
+NEXTOKEN_HD void store_bf16(uint32_t* to, const Eight& e) {
+  Words words;
+  for (int i = 0; i < 4; ++i) {
+    const int k = i / 2 * 4 + i % 2;
+    words.v[i] = bits_of(round_bf16(e.v[k])) | bits_of(round_bf16(e.v[k + 2])) >> 16;
+  }
+  *(Words*)to = words;
+}
+
 /// Thread t has the elements of `row` from `base` + 8 t on; those past k are +0. Blocks of 256 lie within warps.
 template <class Block>
 NEXTOKEN_KERNEL void write_forms(Block& block, typename Block::template Local<Eight>& values, const Forms& f,
@@ -66,9 +77,10 @@ NEXTOKEN_KERNEL void write_forms(Block& block, typename Block::template Local<Ei
       const float x = values[t].v[i];
       finite = finite && finite1(x);
       f.x[row * f.max_k + column + i] = x;
-      if (f.has(ActivationForm::bf16)) f.bf16[row * f.max_k + column + i] = round_bf16(x);
     }
     if (!finite) *f.failed = 1;
+    if (f.has(ActivationForm::bf16) && column < divide_up(f.k, 256) * 256)
+      store_bf16(f.bf16 + row * f.max_k + column / 2, values[t]);
   });
   typename Block::template Local<float> most;
   typename Block::template Local<Quantized> codes;

@@ -50,6 +50,11 @@ class HostBlock {
   void own(F f) {
     f(thread_);
   }
+  template <class F>
+  void each_of_warp(F f) {
+    f(thread_);
+    shared_.all->wait(thread_, HostThreads::Wait::warp);
+  }
   template <class T>
   T* shared(int64_t n) {
     const int64_t bytes = shared_size(n * (int64_t)sizeof(T));
@@ -66,6 +71,23 @@ class HostBlock {
   /// c += a b for each warp, each word taken from the thread that has it.
   template <int HALVES>
   void multiply_add(Local<FragmentC>& c, Local<FragmentA<HALVES>>& a, Local<FragmentB<HALVES>>& b) {
+    exchange_words(a, b, [&](int i, uint32_t left, uint32_t right) { c.value.v[i] = dot4(left, right, c.value.v[i]); });
+  }
+  /// The same of bf16: rounded once, where a card rounds as it likes.
+  void multiply_add(Local<FragmentF>& c, Local<FragmentA<2>>& a, Local<FragmentB<2>>& b) {
+    double sums[4];
+    for (int i = 0; i < 4; ++i) sums[i] = c.value.v[i];
+    exchange_words(a, b, [&](int i, uint32_t left, uint32_t right) {
+      sums[i] += (double)float_of_bits(left << 16) * float_of_bits(right << 16);
+      sums[i] += (double)float_of_bits(left & 0xffff0000u) * float_of_bits(right & 0xffff0000u);
+    });
+    for (int i = 0; i < 4; ++i) c.value.v[i] = (float)sums[i];
+  }
+
+ private:
+  /// use(i, left, right) for each pair of words that sum i of this thread is of.
+  template <int HALVES, class Use>
+  void exchange_words(Local<FragmentA<HALVES>>& a, Local<FragmentB<HALVES>>& b, Use use) {
     struct Given {
       FragmentA<HALVES> a;
       FragmentB<HALVES> b;
@@ -76,13 +98,10 @@ class HostBlock {
       const int row = lane / 4, column = lane % 4 * 2 + i % 2;
       for (int word = 0; word < 4 * HALVES; ++word) {
         const int h = word / 4, group = word % 4;
-        c.value.v[i] = dot4(given<Given>(warp + row * 4 + group).a.v[2 * h + i / 2],
-                            given<Given>(warp + column * 4 + group).b.v[h], c.value.v[i]);
+        use(i, given<Given>(warp + row * 4 + group).a.v[2 * h + i / 2], given<Given>(warp + column * 4 + group).b.v[h]);
       }
     }
   }
-
- private:
   template <class T>
   void exchange(const T& value) {
     static_assert(sizeof(T) <= sizeof(HostShared::Post::bytes[0]), "a post's room");

@@ -5,8 +5,11 @@
 namespace nextoken::cuda {
 
 constexpr int MOST_PARTS = 4;
-constexpr int FEW_TOKENS = 1, MANY_TOKENS = 8;    // of a block of threads, where weights are not multiplied as tiles
-constexpr int GROUP_TILES = 4, GROUP_TOKENS = 32; // of one that does, for groups of tokens
+constexpr int FEW_TOKENS = 1, MANY_TOKENS = 8; // of a block of threads, where weights are not multiplied as tiles
+constexpr int TILE_TOKENS = 8, GROUP_TILES = 4, GROUP_TOKENS = 32; // of one that does, for groups of tokens
+static_assert(GROUP_TILES * TILE_TOKENS == GROUP_TOKENS, "a group is a block's");
+// Tokens: blocks that multiply tiles are smaller, so that there are enough of them for all processors of a card.
+constexpr int64_t FEW_TILED = 128;
 
 /// A matrix of those that multiply the same activations; its results stand from `column` on.
 struct MatmulPart {
@@ -35,6 +38,7 @@ struct MatmulArgs {
   // whose results stand from column h * head_columns on of rows [0, n_tokens).
   int64_t n_heads, head_columns;
 
+  int64_t tokens_at_once() const { return groups ? group_tokens : n_tokens; }
   NEXTOKEN_HD int64_t spans(int64_t tokens) const {
     return groups ? n_groups : (n_heads ? n_heads : 1) * divide_up(n_tokens, tokens);
   }

@@ -193,44 +193,4 @@ struct TermsFloat {
   }
 };
 
-/// A unit is 32 k, a chain over the even ones and one over the odd; a thread has four rows of one.
-struct TermsBf16 {
-  static constexpr int STEP = TERM_THREADS / QUAD;
-  template <int T>
-  struct Buffer {
-    float sums[T][STEP][16];
-  };
-  static NEXTOKEN_HD int64_t units(int64_t k) { return divide_up(k, 32); }
-
-  template <int T>
-  static NEXTOKEN_HD void compute(const uint8_t* weights, const Activations& in, int64_t k, int64_t first,
-                                  int64_t first_token, int n, int t, Buffer<T>& to) {
-    const int unit = t / QUAD, quad = t % QUAD;
-    const int64_t begin = (first + unit) * 32, end = begin + 32 < k ? begin + 32 : k;
-    if (begin >= k) return;
-    for (int i = 0; i < n; ++i) {
-      const float* const x = in.x + (first_token + i) * in.x_stride;
-      float even[QUAD] = {}, odd[QUAD] = {};
-      for (int64_t at = begin; at < end; at += 2) {
-        const uint8_t* const lines = weights + at / 4 * 2 * layout::LINE + quad * QUAD * 4;
-        const Words evens = load_words(lines), odds = load_words(lines + layout::LINE);
-        const bool upper = at % 4 == 0;                             // halves of the words
-        const float x0 = x[at], x1 = at + 1 < k ? x[at + 1] : 0.0f; // an odd k is filled up with zero
-        for (int r = 0; r < QUAD; ++r) {
-          even[r] = fma_flushed(float_of_bits(upper ? evens.v[r] & 0xffff0000u : evens.v[r] << 16), x0, even[r]);
-          odd[r] = fma_flushed(float_of_bits(upper ? odds.v[r] & 0xffff0000u : odds.v[r] << 16), x1, odd[r]);
-        }
-      }
-      for (int r = 0; r < QUAD; ++r) to.sums[i][unit][quad * QUAD + r] = add_flushed(even[r], odd[r]);
-    }
-  }
-
-  template <int T>
-  static NEXTOKEN_HD float add(const Buffer<T>& from, const Activations&, int64_t, int filled, int64_t, int i, int row,
-                               float sum) {
-    for (int u = 0; u < filled; ++u) sum = add_flushed(sum, from.sums[i][u][row]);
-    return sum;
-  }
-};
-
 } // namespace nextoken::cuda

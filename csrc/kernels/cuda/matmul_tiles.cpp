@@ -8,9 +8,6 @@
 namespace nextoken::cuda {
 namespace {
 
-constexpr int64_t FEW =
-    128; // tokens: blocks are smaller, so that there are enough of them for all processors of a card
-
 template <class Steps, int WARPS, int TILES>
 void launch(Queue& queue, const MatmulArgs& args) {
   using Kernel = MatmulTiles<Steps, WARPS, TILES>;
@@ -21,7 +18,7 @@ void launch(Queue& queue, const MatmulArgs& args) {
 template <class Steps>
 void tiles_as(Queue& queue, MatmulArgs args, int64_t n_panels) {
   args.n_panels = n_panels;
-  if (args.groups || args.n_tokens <= FEW)
+  if (args.groups || args.n_tokens <= FEW_TILED)
     launch<Steps, 4, GROUP_TILES>(queue, args);
   else
     launch<Steps, 8, 8>(queue, args);

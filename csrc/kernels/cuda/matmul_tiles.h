@@ -9,16 +9,9 @@
 
 namespace nextoken::cuda {
 
-constexpr int TILE_TOKENS = 8;
-static_assert(GROUP_TILES * TILE_TOKENS == GROUP_TOKENS, "a group is a block's");
-
-/// A thread's outputs of a tile: those of its FragmentC.
-struct TileSums {
-  float v[4];
-};
 template <int TILES>
 struct WarpSums {
-  TileSums tile[TILES];
+  FragmentF tile[TILES];
 };
 /// Of the two rows that a thread has.
 struct RowPair {
@@ -243,7 +236,7 @@ struct MatmulTiles {
       const int64_t own = block.x() * WARPS + t / WARP, last = a.n_panels - 1;
       const MatmulPart& part = a.parts[part_of(a, own < last ? own : last)];
       panel[t] = span.panels(part) + ((own < last ? own : last) - part.first_panel) * part.panel_bytes;
-      for (TileSums& tile : sums[t].tile) tile = {};
+      for (FragmentF& tile : sums[t].tile) tile = {};
       Steps::template fetch<TOKENS>(stages[0], a.in, a.k, 0, first_token, n, t, THREADS);
       copies_done();
     });

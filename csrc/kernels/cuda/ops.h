@@ -17,11 +17,13 @@ class Queue;
 CacheLayout layout_of(const KvShape& shape, int64_t layer);
 
 bool multiplies(WeightType type);
-/// Whether products of many tokens are tiles, on tensor cores: types in blocks.
+/// Whether products of many tokens are tiles, on tensor cores: types in blocks, and bf16.
 bool has_tiles(WeightType type);
 void matmul(Queue& queue, WeightType type, const MatmulArgs& args, int64_t n_panels);
 /// The same on tensor cores, for types in blocks; false, and nothing is done, for others.
 bool matmul_tiles(Queue& queue, WeightType type, const MatmulArgs& args, int64_t n_panels);
+/// The same of bf16, for any number of tokens.
+void matmul_bf16(Queue& queue, MatmulArgs args, int64_t n_panels);
 void embed(Queue& queue, WeightType type, const EmbedArgs& args, int64_t rows);
 void norm(Queue& queue, const NormKernel::Args& args, int64_t rows);
 void convert(Queue& queue, const ConvertKernel::Args& args, int64_t rows);
