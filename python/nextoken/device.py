@@ -74,10 +74,10 @@ def copy_bandwidth(n_bytes: int = 1 << 30, times: int = 10) -> float:
     return float(2 * n_bytes * times / module.copy_seconds(handle, n_bytes, times))
 
 
-def most_macs() -> tuple[float, float]:
-    """Multiply-adds a second of the card: of int8 on tensor cores, of float32."""
-    int8, floats = extension().most_macs(open_card())
-    return int8, floats
+def most_macs() -> tuple[float, float, float]:
+    """Multiply-adds a second of the card: of int8 on tensor cores, of float32, of bf16 on tensor cores."""
+    int8, floats, bf16 = extension().most_macs(open_card())
+    return int8, floats, bf16
 
 
 def fit(weight_bytes: int, kv_bytes: int, kv_bytes_per_token: int) -> dict[str, Any]:

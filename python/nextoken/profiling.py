@@ -49,8 +49,7 @@ class Limits:
         """Those of where the model runs."""
         if llm.device == "cpu":
             return cls(*_native.machine_limits(llm.n_threads, llm.isa))
-        int8, floats = device.most_macs()
-        return cls(device.copy_bandwidth(), int8, floats, floats)
+        return cls(device.copy_bandwidth(), *device.most_macs())
 
     def least_seconds(self, op: OpTiming) -> float:
         """The time `op` needs at these limits: that of its reading or of its arithmetic, the longer one."""

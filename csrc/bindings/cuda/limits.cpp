@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
-#include <utility>
+#include <tuple>
 
 #include "bindings/cuda/arrays.h"
 #include "bindings/cuda/module.h"
@@ -33,8 +33,8 @@ double copy_seconds(const py::capsule& device, int64_t bytes, int times) {
   return taken;
 }
 
-/// (int8, float) multiply-adds a second: the best of a few tries
-std::pair<double, double> most_macs(const py::capsule& device, int64_t blocks, int64_t steps) {
+/// (int8, float, bf16) multiply-adds a second: the best of a few tries
+std::tuple<double, double, double> most_macs(const py::capsule& device, int64_t blocks, int64_t steps) {
   Card& card = card_of(device);
   Queue queue(card);
   require(blocks > 0 && steps > 0, "blocks and steps must be at least 1");
@@ -54,7 +54,9 @@ std::pair<double, double> most_macs(const py::capsule& device, int64_t blocks, i
     return (double)blocks * (double)steps * macs_a_step / seconds;
   };
   const py::gil_scoped_release released;
-  return {best(int8_limit, Int8LimitKernel::MACS_A_STEP), best(float_limit, FloatLimitKernel::MACS_A_STEP)};
+  const double floats = best(float_limit, FloatLimitKernel::MACS_A_STEP);
+  return {best(int8_limit, Int8LimitKernel::MACS_A_STEP), floats,
+          card.multiplies(WeightType::bf16) ? best(bf16_limit, Bf16LimitKernel::MACS_A_STEP) : floats};
 }
 
 } // namespace
@@ -63,7 +65,7 @@ void bind_limits(py::module_& m) {
   m.def("copy_seconds", copy_seconds, py::arg("device"), py::arg("bytes"), py::arg("times"),
         "Seconds that so many copies of so many bytes take, from one place of its memory to another.");
   m.def("most_macs", most_macs, py::arg("device"), py::arg("blocks") = 4096, py::arg("steps") = 4096,
-        "Multiply-adds a second from registers: of int8 on tensor cores, of float32.");
+        "Multiply-adds a second from registers: of int8 on tensor cores, of float32, of bf16 on tensor cores.");
 }
 
 } // namespace nextoken::cuda

@@ -100,6 +100,8 @@ void float_limit(Queue& queue, const LimitArgs& args, int64_t blocks) {
 
 void int8_limit(Queue& queue, const LimitArgs& args, int64_t blocks) { launch<Int8LimitKernel>(queue, {blocks}, args); }
 
+void bf16_limit(Queue& queue, const LimitArgs& args, int64_t blocks) { launch<Bf16LimitKernel>(queue, {blocks}, args); }
+
 void thin(Queue& queue, const ThinArgs& args, int64_t rows) {
   const Grid grid{rows, args.n_chunks};
   launch<ThinLargestKernel>(queue, grid, args, ThinLargestKernel::SHARED_BYTES);

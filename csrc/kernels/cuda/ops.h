@@ -40,6 +40,7 @@ void route(Queue& queue, const RouteKernel::Args& args, int64_t rows);
 void group(Queue& queue, const GroupKernel::Args& args);
 void float_limit(Queue& queue, const LimitArgs& args, int64_t blocks);
 void int8_limit(Queue& queue, const LimitArgs& args, int64_t blocks);
+void bf16_limit(Queue& queue, const LimitArgs& args, int64_t blocks);
 void thin(Queue& queue, const ThinArgs& args, int64_t rows);
 
 } // namespace nextoken::cuda
