@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,13 @@ from hypothesis import strategies as st
 
 from nextoken import LLM, kernels
 from nextoken.errors import UnsupportedModelError
+from tests.blocks import blocks_of_spread
 from tests.cuda.conftest import Card
 from tests.cuda.test_kernels import NUMBERS, SAME_PRODUCTS, cases, equal
+from tests.cuda.test_model import same_on_both
 from tests.families.folders import on_disk, write_folder
-from tests.families.tiny import FAMILIES
+from tests.families.tiny import FAMILIES, gguf_tensors, write
+from tests.gguf_files import encode
 from tests.hf_folders import as_dtype, write_weights
 from tests.kernels.test_matmul import random_weights
 from tests.kernels.test_quantize import TYPES
@@ -139,3 +143,44 @@ def test_experts_of_different_types_are_refused_by_name(tmp_path: Path, forwards
     for where in ("cpu", "cuda"):
         with pytest.raises(UnsupportedModelError, match="experts 0 and 2 of layer 1 .* F32 and BF16"):
             LLM(folder, device=where)
+
+
+# Of gate, up and down of the experts, then of the shared expert, a layer each: as Q4_K_M and IQ2_M mix types, and such
+# that what gate and up, or an expert and the router multiply, are forms of their own.
+MIXES = [
+    ("Q4_K", "Q4_K", "Q6_K", "Q8_0", "Q8_0", "Q8_0"),
+    ("IQ2_XXS", "IQ3_S", "Q4_K", "Q6_K", "Q5_K", "Q5_1"),
+    ("Q4_0", "Q5_K", "BF16", "F16", "Q4_K", "Q6_K"),
+    ("F16", "BF16", "IQ4_NL", "F32", "Q8_0", "Q4_K"),
+]
+
+
+@pytest.mark.parametrize("router", ["F32", "Q8_0"])
+def test_a_mixture_of_weight_types_gives_the_bits_of_the_cpu(
+    tmp_path: Path, forwards: Card, router: str
+) -> None:
+    sizes = dict.fromkeys(
+        ("hidden_size", "moe_intermediate_size", "shared_expert_intermediate_size", "intermediate_size"), 256
+    )
+    family = FAMILIES["qwen2moe"]
+    family = replace(
+        family,
+        config=family.config | sizes | {"num_attention_heads": 4},
+        keys=family.keys | {"expert_feed_forward_length": 256, "expert_shared_feed_forward_length": 256},
+    )
+    tensors, others = gguf_tensors(family), {}
+    for layer, mix in enumerate(MIXES):
+        names = [f"ffn_{part}_{whose}" for whose in ("exps", "shexp") for part in ("gate", "up", "down")]
+        for i, (name, kind) in enumerate(zip(names, mix, strict=True)):
+            full = f"blk.{layer}.{name}.weight"
+            values = tensors[full]
+            floats = kind in ("F32", "F16", "BF16")
+            data = (
+                encode(values, kind)
+                if floats
+                else blocks_of_spread(kind.lower(), values.size, float(values.std()), 10 * layer + i)
+            )
+            others[full] = (data, kind, values.shape[::-1])
+        name = f"blk.{layer}.ffn_gate_inp.weight"
+        others[name] = (encode(tensors[name], router), router, tensors[name].shape[::-1])
+    same_on_both(write(tmp_path / "m.gguf", family, "Q8_0", others), [258, 1, 2])
