@@ -12,14 +12,14 @@
 namespace nextoken {
 namespace {
 
-/// Experts of a layer multiply the same form of their activations; on a device one launch is for all of them.
-void check_experts(const Weights& weights, bool on_device) {
+/// Experts of a layer multiply the same form of their activations.
+void check_experts(const Weights& weights) {
   for (size_t i = 0; i < weights.layers.size(); ++i) {
     const std::vector<Expert>& experts = weights.layers[i].experts;
     for (size_t e = 1; e < experts.size(); ++e) {
       for (Matrix Expert::* member : {&Expert::gate, &Expert::up, &Expert::down}) {
         const Matrix &first = experts[0].*member, &other = experts[e].*member;
-        if (on_device ? first.type == other.type : first.form == other.form) continue;
+        if (first.form == other.form) continue;
         throw UnsupportedError("experts 0 and " + std::to_string(e) + " of layer " + std::to_string(i) +
                                " have weights of types " + quant::type_info(first.type).name + " and " +
                                quant::type_info(other.type).name + ", which are not multiplied side by side");
@@ -57,7 +57,7 @@ std::unique_ptr<Model> load_model(const Spec& spec, const TensorSources& sources
   model->spec = spec;
   Plan plan(sources, files, check);
   plan_weights(spec, plan, model->weights);
-  check_experts(model->weights, device != nullptr);
+  check_experts(model->weights);
   if (device) nextoken::check(*device, plan);
 
   if (!device) require_memory(plan.storage_bytes, "the weights");

@@ -17,9 +17,11 @@ from tests.blocks import blocks_of_spread
 from tests.cuda.conftest import Card
 from tests.cuda.test_kernels import NUMBERS, SAME_PRODUCTS, cases, equal
 from tests.cuda.test_model import same_on_both
+from tests.families.family import N_LAYERS, Family
 from tests.families.folders import on_disk, write_folder
 from tests.families.tiny import FAMILIES, gguf_tensors, write
 from tests.gguf_files import encode
+from tests.gguf_pieces import Tensor
 from tests.hf_folders import as_dtype, write_weights
 from tests.kernels.test_matmul import random_weights
 from tests.kernels.test_quantize import TYPES
@@ -155,32 +157,48 @@ MIXES = [
 ]
 
 
+def sized(name: str) -> Family:
+    """With a shape that weights in blocks of 256 fit."""
+    family = FAMILIES[name]
+    sizes = {
+        key: 256 for key in (*family.config, "hidden_size", "intermediate_size") if key.endswith("_size")
+    }
+    keys = {key: 256 for key in family.keys if key.endswith("length")}
+    return replace(family, config=family.config | sizes | {"num_attention_heads": 4}, keys=family.keys | keys)
+
+
+def as_type(values: np.ndarray, kind: str, seed: int) -> Tensor:
+    """Floats as they are, in other types others of their spread."""
+    if kind in ("F32", "F16", "BF16"):
+        return encode(values, kind), kind, values.shape[::-1]
+    return blocks_of_spread(kind.lower(), values.size, float(values.std()), seed), kind, values.shape[::-1]
+
+
 @pytest.mark.parametrize("router", ["F32", "Q8_0"])
 def test_a_mixture_of_weight_types_gives_the_bits_of_the_cpu(
     tmp_path: Path, forwards: Card, router: str
 ) -> None:
-    sizes = dict.fromkeys(
-        ("hidden_size", "moe_intermediate_size", "shared_expert_intermediate_size", "intermediate_size"), 256
-    )
-    family = FAMILIES["qwen2moe"]
-    family = replace(
-        family,
-        config=family.config | sizes | {"num_attention_heads": 4},
-        keys=family.keys | {"expert_feed_forward_length": 256, "expert_shared_feed_forward_length": 256},
-    )
+    family = sized("qwen2moe")
     tensors, others = gguf_tensors(family), {}
     for layer, mix in enumerate(MIXES):
-        names = [f"ffn_{part}_{whose}" for whose in ("exps", "shexp") for part in ("gate", "up", "down")]
-        for i, (name, kind) in enumerate(zip(names, mix, strict=True)):
-            full = f"blk.{layer}.{name}.weight"
-            values = tensors[full]
-            floats = kind in ("F32", "F16", "BF16")
-            data = (
-                encode(values, kind)
-                if floats
-                else blocks_of_spread(kind.lower(), values.size, float(values.std()), 10 * layer + i)
-            )
-            others[full] = (data, kind, values.shape[::-1])
-        name = f"blk.{layer}.ffn_gate_inp.weight"
-        others[name] = (encode(tensors[name], router), router, tensors[name].shape[::-1])
+        parts = [f"{part}_{whose}" for whose in ("exps", "shexp") for part in ("gate", "up", "down")]
+        for i, (part, kind) in enumerate(zip((*parts, "gate_inp"), (*mix, router), strict=True)):
+            name = f"blk.{layer}.ffn_{part}.weight"
+            others[name] = as_type(tensors[name], kind, 10 * layer + i)
+    same_on_both(write(tmp_path / "m.gguf", family, "Q8_0", others), [258, 1, 2])
+
+
+def test_experts_of_several_types_give_the_bits_of_the_cpu(tmp_path: Path, forwards: Card) -> None:
+    """As files of January 2024 have them: every third matrix had more bits, and an expert a tensor of its own."""
+    family = sized("mixtral")
+    tensors, n = gguf_tensors(family), 0
+    others: dict[str, Tensor | None] = {}
+    for layer in range(N_LAYERS):
+        for part, more in (("gate", "Q4_K"), ("up", "Q5_K"), ("down", "Q6_K")):
+            of_all = f"blk.{layer}.ffn_{part}_exps.weight"
+            others[of_all] = None
+            for e, values in enumerate(tensors[of_all]):
+                n += 1
+                kind = more if n % 3 == 0 else "Q4_K"
+                others[f"blk.{layer}.ffn_{part}.{e}.weight"] = as_type(values, kind, n)
     same_on_both(write(tmp_path / "m.gguf", family, "Q8_0", others), [258, 1, 2])

@@ -108,8 +108,13 @@ def gguf_tensors(family: Family) -> dict[str, npt.NDArray[np.float32]]:
     return result
 
 
-def write(path: Path, family: Family, kind: str = "F32", others: Mapping[str, Tensor] | None = None) -> Path:
-    """The family's model as a GGUF file whose matrices are of that type, but for `others` with types of their own."""
+def write(
+    path: Path, family: Family, kind: str = "F32", others: Mapping[str, Tensor | None] | None = None
+) -> Path:
+    """The family's model as a GGUF file whose matrices are of that type, but for `others` with types of their own.
+
+    Those that are None are left out.
+    """
     hf, a = family.hf, family.architecture
     keys: dict[str, Any] = {
         "general.architecture": a,
@@ -135,4 +140,5 @@ def write(path: Path, family: Family, kind: str = "F32", others: Mapping[str, Te
             kind if matrix else "F32",
             shape,
         )
-    return write_gguf(path, keys, tensors | dict(others or {}))
+    together = tensors | dict(others or {})
+    return write_gguf(path, keys, {name: tensor for name, tensor in together.items() if tensor})

@@ -1,5 +1,7 @@
 // Mixtures of experts of the kernel set on a card. Which expert a row takes is read by kernels alone, so that a step is
 // launched without waiting for it.
+#include <algorithm>
+
 #include "kernels/cuda/card.h"
 #include "kernels/cuda/cuda_kernels.h"
 
@@ -50,13 +52,52 @@ void CudaKernels::route(const Batch& batch, const RoutingSpec& spec, Rows<float>
   card_.download(routes.experts.data(), r.experts, (int64_t)routes.experts.size() * 4);
 }
 
-/// Matrix `member` of each expert.
-const uint8_t* const* CudaKernels::panels_of(const std::vector<Expert>& experts, Matrix Expert::* member) {
-  return table<const uint8_t*>(&(experts[0].*member), [&] {
+/// Of each type that the experts' `member` has, the first.
+const std::vector<const Matrix*>& CudaKernels::of_each_type(const std::vector<Expert>& experts,
+                                                            Matrix Expert::* member) {
+  std::vector<const Matrix*>& firsts = of_each_type_[&(experts[0].*member)];
+  if (!firsts.empty()) return firsts;
+  for (const Expert& expert : experts) {
+    const Matrix& m = expert.*member;
+    const auto same = [&](const Matrix* first) { return first->type == m.type; };
+    if (std::none_of(firsts.begin(), firsts.end(), same)) firsts.push_back(&m);
+  }
+  return firsts;
+}
+
+/// Matrix `member` of each expert that has it of the type of `like`, and null of others.
+const uint8_t* const* CudaKernels::panels_of(const std::vector<Expert>& experts, Matrix Expert::* member,
+                                             const Matrix& like) {
+  return table<const uint8_t*>(&like, [&] {
     std::vector<const uint8_t*> panels;
-    for (const Expert& expert : experts) panels.push_back((expert.*member).panels);
+    for (const Expert& e : experts) panels.push_back((e.*member).type == like.type ? (e.*member).panels : nullptr);
     return panels;
   });
+}
+
+/// y = h w^T, the experts' matrices `members` side by side; where one is not of the same type in all experts, each
+/// type of each member is a launch.
+void CudaKernels::multiply_experts(const std::vector<Expert>& experts, const std::vector<Matrix Expert::*>& members,
+                                   const Hidden& h, Rows<float> y, const MatmulArgs& args) {
+  const auto mixed = [&](Matrix Expert::* member) { return of_each_type(experts, member).size() > 1; };
+  if (std::none_of(members.begin(), members.end(), mixed)) {
+    Linear w;
+    std::vector<const uint8_t* const*> panels;
+    for (Matrix Expert::* const member : members) {
+      w.parts.push_back(&(experts[0].*member));
+      panels.push_back(panels_of(experts, member, experts[0].*member));
+    }
+    return multiply(w, h, panels, y, args);
+  }
+  int64_t column = 0;
+  for (Matrix Expert::* const member : members) {
+    for (const Matrix* const like : of_each_type(experts, member)) {
+      Linear w;
+      w.parts = {like};
+      multiply(w, h, {panels_of(experts, member, *like)}, {y.data + column, y.rows, like->n_rows, y.stride}, args);
+    }
+    column += (experts[0].*member).n_rows;
+  }
 }
 
 /// y += the bias of each row's expert.
@@ -97,8 +138,7 @@ void CudaKernels::experts(const Batch& batch, const Routes& routes, const std::v
   const Rows<float> gate_up = room.gate_up;
   const Rows<float> gates{gate_up.data, pairs, ffn_size, gate_up.stride};
   const Rows<float> ups{gate_up.data + ffn_size, pairs, ffn_size, gate_up.stride};
-  multiply(readers, rows == 1 ? h : room.h, {panels_of(experts, &Expert::gate), panels_of(experts, &Expert::up)}, gates,
-           args);
+  multiply_experts(experts, {&Expert::gate, &Expert::up}, rows == 1 ? h : room.h, gates, args);
   if (routes.weighs_input) weigh(queue_, {gate_up.data, gate_up.stride, 2 * ffn_size, r.places, r.weights}, pairs);
   add_expert_biases(experts, &Expert::gate_bias, expert_of, gates);
   add_expert_biases(experts, &Expert::up_bias, expert_of, ups);
@@ -107,7 +147,7 @@ void CudaKernels::experts(const Batch& batch, const Routes& routes, const std::v
           {ConvertKernel::Of::gated, gate, gate_up.data, gate_up.data + ffn_size, gate_up.stride, middle, nullptr},
           pairs);
   const Rows<float> parts{room.y.data, pairs, y.cols, room.y.stride};
-  multiply(down, room.f, {panels_of(experts, &Expert::down)}, parts, args);
+  multiply_experts(experts, {&Expert::down}, room.f, parts, args);
   add_expert_biases(experts, &Expert::down_bias, expert_of, parts);
   combine(
       queue_,

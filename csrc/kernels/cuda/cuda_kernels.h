@@ -96,7 +96,10 @@ class CudaKernels : public Kernels {
     float* weights;
   };
   Routed routed(int64_t rows, int64_t n_used);
-  const uint8_t* const* panels_of(const std::vector<Expert>& experts, Matrix Expert::* member);
+  const std::vector<const Matrix*>& of_each_type(const std::vector<Expert>& experts, Matrix Expert::* member);
+  const uint8_t* const* panels_of(const std::vector<Expert>& experts, Matrix Expert::* member, const Matrix& like);
+  void multiply_experts(const std::vector<Expert>& experts, const std::vector<Matrix Expert::*>& members,
+                        const Hidden& h, Rows<float> y, const MatmulArgs& args);
   void add_expert_biases(const std::vector<Expert>& experts, std::vector<float> Expert::* member,
                          const int32_t* expert_of, Rows<float> y);
   void elementwise(ElementwiseKernel::Op op, float number, Rows<float> x);
@@ -117,6 +120,7 @@ class CudaKernels : public Kernels {
   std::vector<float> cos_, sin_;
   int64_t tiles_group_ = 0; // the tiles of this pass are of so many query heads; 0: not told yet
   Buffer routed_;
+  std::map<const void*, std::vector<const Matrix*>> of_each_type_;
   Buffer thin_;
   std::vector<Words> thinned_;
   Told told_thinning_;

@@ -15,8 +15,9 @@ constexpr int64_t FEW_TILED = 128;
 struct MatmulPart {
   const uint8_t* panels;
   int64_t panel_bytes, n_rows, first_panel, column;
-  const uint8_t* const* of_each =
-      nullptr; // where tokens have matrices of their own, of one shape: the panels of each; or null
+  // Where tokens have matrices of their own, of one shape: the panels of each, or null. Of an only part some may be
+  // null, and are not multiplied.
+  const uint8_t* const* of_each = nullptr;
 };
 
 /// Tokens [first, first + n), which a matrix of their own multiplies; n may be 0.
@@ -64,7 +65,7 @@ struct TokenSpan {
       const MatmulGroup group = a.groups[place];
       matrix = group.matrix;
       row = first = group.first;
-      end = first + group.n;
+      end = a.parts[0].of_each[matrix] ? first + group.n : first;
     } else if (a.n_heads) {
       const int64_t spans = divide_up(a.n_tokens, T);
       matrix = place / spans;
