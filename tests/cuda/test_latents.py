@@ -38,6 +38,7 @@ def rounded(part: np.ndarray) -> np.ndarray:
     seed=st.integers(0, 2**32 - 1),
 )
 @example(512, 64, 2, 300, 3, 0)
+@example(16, 4, 2, 270, 33, 0)
 def test_attention_to_latents_gives_the_bits_of_the_cpu(
     card: Card, kv_dtype: str, rank: int, n_rot: int, n_q: int, before: int, heads: int, seed: int
 ) -> None:

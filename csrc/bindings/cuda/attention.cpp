@@ -1,7 +1,6 @@
 // Attention of a card over a cache made on the spot, on NumPy arrays: what the tests compare with the CPU's.
 #include <pybind11/stl.h>
 
-#include <algorithm>
 #include <optional>
 
 #include "bindings/cuda/arrays.h"
@@ -22,17 +21,6 @@ Buffer on_card(Card& card, const std::vector<T>& values) {
   return buffer;
 }
 Buffer on_card(Card& card, const std::optional<Floats>& values) { return values ? on_card(card, *values) : Buffer(); }
-
-/// Query heads of a kv head and tokens of the only sequence, TILE_ROWS pairs of them at a time.
-std::vector<AttentionTile> tiles_of(int64_t n_tokens, int64_t first_position, int64_t group) {
-  std::vector<AttentionTile> tiles;
-  const int64_t heads = std::min<int64_t>(group, TILE_ROWS), tokens = TILE_ROWS / heads;
-  for (int64_t t = 0; t < n_tokens; t += tokens)
-    for (int64_t head = 0; head < group; head += heads)
-      tiles.push_back({t, first_position + t, 0, (int32_t)std::min(tokens, n_tokens - t), (int32_t)head,
-                       (int32_t)std::min(heads, group - head)});
-  return tiles;
-}
 
 Floats attention_arrays(const py::capsule& device, const Floats& q, const Floats& k, const Floats& v, int kv_type,
                         int64_t window, float scale, float soft_cap, const std::optional<Floats>& slopes,
@@ -59,7 +47,8 @@ Floats attention_arrays(const py::capsule& device, const Floats& q, const Floats
   // Blocks in the opposite order: the table alone says where they are.
   for (int64_t b = 0; b < n_blocks; ++b) table.push_back(memory.data() + (n_blocks - 1 - b) * shape.block_bytes());
   for (int64_t i = 0; i < n_keys; ++i) places.push_back({table[(size_t)(i / KV_BLOCK)], i % KV_BLOCK});
-  const std::vector<AttentionTile> tiles = tiles_of(rows, n_keys - rows, n_heads / kv_heads);
+  std::vector<AttentionTile> tiles;
+  add_tiles(tiles, {0, n_keys - rows, 0, 0, 0, 0}, rows, n_heads / kv_heads, latent_dim > 0);
 
   const Buffer queries = on_card(card, q), keys = on_card(card, k), values = on_card(card, v);
   const Buffer told_places = on_card(card, places);

@@ -51,32 +51,6 @@ struct CacheLayout {
   NEXTOKEN_HD float* latent_scales(uint8_t* latents, int64_t slot) const {
     return (float*)(latents + latent_at(KV_BLOCK, 0)) + 2 * slot;
   }
-  NEXTOKEN_HD float read_latent(uint8_t* latents, int64_t slot, int64_t d) const {
-    if (type != KvType::q8) return read(latents, latent_at(slot, d));
-    return (float)(int8_t)latents[latent_at(slot, d)] * latent_scales(latents, slot)[d >= latent_dim];
-  }
-
-  /// use(d, element) for all elements of a latent in order, which are read sixteen bytes at a time.
-  template <class Use>
-  NEXTOKEN_HD void read_latent(uint8_t* latents, int64_t slot, Use use) const {
-    const int bytes = type == KvType::f32 ? 4 : type == KvType::f16 ? 2 : 1;
-    const uint8_t* const row = latents + latent_at(slot, 0) * bytes;
-    const float* const scales = latent_scales(latents, slot);
-    for (int64_t d = 0; d < head_dim; d += 16 / bytes) {
-      const Words words = load_words(row + d * bytes);
-      NEXTOKEN_UNROLL
-      for (int i = 0; i < 16; ++i) {
-        if (i * bytes >= 16 || d + i >= head_dim) break;
-        if (type == KvType::f32)
-          use(d + i, float_of_bits(words.v[i % 4]));
-        else if (type == KvType::f16)
-          use(d + i, from_half((uint16_t)(words.v[i / 2 % 4] >> (i % 2 * 16))));
-        else
-          use(d + i, (float)(int8_t)(words.v[i / 4] >> (i % 4 * 8)) * scales[d + i >= latent_dim]);
-      }
-    }
-  }
-
   NEXTOKEN_HD float read(const uint8_t* p, int64_t i) const {
     return type == KvType::f32 ? ((const float*)p)[i] : from_half(((const uint16_t*)p)[i]);
   }

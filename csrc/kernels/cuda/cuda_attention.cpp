@@ -57,15 +57,15 @@ void CudaKernels::attention(const Batch& batch, int64_t layer, const AttentionSp
   const Forms to = forms(a, q.rows, spec.n_heads * spec.value_dim(), next);
   if (batch.pieces.empty()) return;
   const int64_t group = spec.n_heads / spec.n_kv_heads;
-  tell_tiles(batch, group);
   int64_t n_segments = 1;
   for (const BatchPiece& piece : batch.pieces) {
     n_segments = std::max(n_segments, divide_up(piece.first_position + piece.n_tokens, ATTENTION_SEGMENT));
   }
   const CacheLayout cache = layout_of(batch.pieces[0].cache->shape(), layer);
+  tell_tiles(batch, group, cache.latent_dim > 0);
   // As many rows at once as the partial results have room for.
   const int64_t row_results = spec.n_heads * n_segments, row_bytes = row_results * (cache.width + 2) * 4;
-  const int64_t rows_at_once = std::max<int64_t>(TILE_ROWS, PARTIAL_BYTES / row_bytes);
+  const int64_t rows_at_once = std::max<int64_t>(LATENT_ROWS, PARTIAL_BYTES / row_bytes);
   for (size_t begin = 0; begin < tiles_.size();) {
     const int64_t first_row = tiles_[begin].row;
     size_t end = begin;

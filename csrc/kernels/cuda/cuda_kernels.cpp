@@ -44,20 +44,14 @@ void CudaKernels::tell_places(const Batch& batch) {
   tiles_group_ = 0;
 }
 
-void CudaKernels::tell_tiles(const Batch& batch, int64_t group) {
+void CudaKernels::tell_tiles(const Batch& batch, int64_t group, bool latents) {
   if (tiles_group_ == group) return;
   if (tiles_group_ != 0) queue_.flush(); // which reads the tiles of before
   tiles_.clear();
-  const int64_t heads = std::min<int64_t>(group, TILE_ROWS), tokens = TILE_ROWS / heads;
   for (size_t p = 0; p < batch.pieces.size(); ++p) {
     const BatchPiece& piece = batch.pieces[p];
-    for (int64_t t = 0; t < piece.n_tokens; t += tokens) {
-      for (int64_t head = 0; head < group; head += heads) {
-        tiles_.push_back({piece.row_begin + t, piece.first_position + t, first_block_[p],
-                          (int32_t)std::min(tokens, piece.n_tokens - t), (int32_t)head,
-                          (int32_t)std::min(heads, group - head)});
-      }
-    }
+    add_tiles(tiles_, {piece.row_begin, piece.first_position, first_block_[p], 0, 0, 0}, piece.n_tokens, group,
+              latents);
   }
   tell(told_tiles_, tiles_);
   tiles_group_ = group;

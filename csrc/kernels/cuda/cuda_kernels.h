@@ -65,7 +65,7 @@ class CudaKernels : public Kernels {
   }
   void tell(Told& told, const void* values, int64_t bytes);
   void tell_places(const Batch& batch);
-  void tell_tiles(const Batch& batch, int64_t group);
+  void tell_tiles(const Batch& batch, int64_t group, bool latents);
 
   /// What stands on the card as long as the model: made and uploaded the first time, `of` says whose it is.
   template <class T, class Make>

@@ -1,6 +1,6 @@
 // The last step of attention: what a row has of each segment of keys becomes one. See attention.h.
 #pragma once
-#include "kernels/cuda/attention.h"
+#include "kernels/cuda/attention_segment.h"
 
 namespace nextoken::cuda {
 

@@ -1,6 +1,9 @@
 // Compiled by nvcc for cards, and by the C++ compiler for the host launcher.
 #include "kernels/cuda/ops.h"
 
+#include <algorithm>
+#include <type_traits>
+
 #include "kernels/cuda/by_type.h"
 #include "kernels/cuda/queue.h"
 
@@ -18,7 +21,29 @@ void embed_as(Queue& queue, const EmbedArgs& args, int64_t rows) {
   launch<Kernel>(queue, {rows, divide_up(divide_up(args.k, 32), Kernel::THREADS)}, args);
 }
 
+void latent_attention(Queue& queue, Grid grid, const TiledAttention& args) {
+  const auto launch_of = [&](auto type) {
+    using Kernel = LatentAttentionKernel<decltype(type)::value>;
+    launch<Kernel>(queue, grid, args, Kernel::SHARED_BYTES);
+  };
+  if (args.cache.type == KvType::f32)
+    launch_of(std::integral_constant<KvType, KvType::f32>());
+  else if (args.cache.type == KvType::f16)
+    launch_of(std::integral_constant<KvType, KvType::f16>());
+  else
+    launch_of(std::integral_constant<KvType, KvType::q8>());
+}
+
 } // namespace
+
+void add_tiles(std::vector<AttentionTile>& tiles, const AttentionTile& first, int64_t n_tokens, int64_t group,
+               bool latents) {
+  const int64_t most = latents ? LATENT_ROWS : TILE_ROWS, heads = std::min(group, most), tokens = most / heads;
+  for (int64_t t = 0; t < n_tokens; t += tokens)
+    for (int64_t head = 0; head < group; head += heads)
+      tiles.push_back({first.row + t, first.position + t, first.table, (int32_t)std::min(tokens, n_tokens - t),
+                       (int32_t)head, (int32_t)std::min(heads, group - head)});
+}
 
 void embed(Queue& queue, WeightType type, const EmbedArgs& args, int64_t rows) {
   if (type == WeightType::f32) return embed_as<ReadF32>(queue, args, rows);
@@ -61,13 +86,12 @@ void kv_write(Queue& queue, const KvWriteKernel::Args& args, int64_t rows, int64
 
 void attention(Queue& queue, const TiledAttention& args, int64_t n_tiles, int64_t n_kv_heads) {
   const Grid grid{n_tiles, n_kv_heads, args.partials.n_segments};
-  const int64_t shared_bytes = AttentionKernel<Cached::floats>::shared_bytes(args);
-  if (args.cache.latent_dim)
-    launch<AttentionKernel<Cached::latents>>(queue, grid, args, shared_bytes);
-  else if (args.cache.type == KvType::q8)
-    launch<AttentionKernel<Cached::q8>>(queue, grid, args, shared_bytes);
+  if (args.cache.latent_dim) return latent_attention(queue, grid, args);
+  const int64_t shared_bytes = AttentionKernel<false>::shared_bytes(args);
+  if (args.cache.type == KvType::q8)
+    launch<AttentionKernel<true>>(queue, grid, args, shared_bytes);
   else
-    launch<AttentionKernel<Cached::floats>>(queue, grid, args, shared_bytes);
+    launch<AttentionKernel<false>>(queue, grid, args, shared_bytes);
 }
 
 void merge(Queue& queue, const MergeKernel::Args& args, int64_t rows) {

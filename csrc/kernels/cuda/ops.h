@@ -1,6 +1,10 @@
 // The kernels as functions: each launches one and returns at once. Pointers are the card's.
 #pragma once
+#include <vector>
+
 #include "cache/cache.h"
+#include "kernels/cuda/attention.h"
+#include "kernels/cuda/attention_latent.h"
 #include "kernels/cuda/elementwise.h"
 #include "kernels/cuda/experts.h"
 #include "kernels/cuda/limits.h"
@@ -13,6 +17,9 @@ namespace nextoken::cuda {
 
 class Queue;
 
+/// Of n_tokens and `group` query heads of a kv head, from the row, position and table that `first` says.
+void add_tiles(std::vector<AttentionTile>& tiles, const AttentionTile& first, int64_t n_tokens, int64_t group,
+               bool latents);
 /// Of a layer of a cache.
 CacheLayout layout_of(const KvShape& shape, int64_t layer);
 
