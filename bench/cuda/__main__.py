@@ -1,6 +1,7 @@
 """python -m bench.cuda check       the card's logits against the CPU's, bit for bit: every weight type, and mixtures.
                                  BF16 has bits of the card's own: the same in chunks, and near the CPU's
-python -m bench.cuda measure     decode, prefill and 64 sessions on random weights, beside the card's copy bandwidth
+python -m bench.cuda measure     decode, prefill and 64 sessions on random weights, of a dense model and of a mixture of
+                                 experts, beside the card's copy bandwidth
 
 Needs NumPy, and no network. `measure` prints a line of JSON for each figure; none of them is anything but measured.
 """
@@ -8,6 +9,7 @@ Needs NumPy, and no network. `measure` prints a line of JSON for each figure; no
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import statistics
 import tempfile
@@ -17,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.cuda.models import SHAPES, Shape, write
+from bench.cuda.models import SHAPES, Shape, share_of_a_step, write
 from nextoken import LLM, device
 from tests.gguf_pieces import TYPES
 
@@ -77,8 +79,7 @@ def measure(path: Path, kind: str, shape: Shape, bandwidth: float) -> list[dict[
         session.append(ids[:32], logits="none")
         session.append(ids[:1])
         step = seconds_of(lambda: session.append(ids[:1]), DECODED)
-        # A step reads all weights but the embedding's, which has the head's size.
-        read = llm.nbytes * (1 - shape.vocab * shape.hidden / weights_of(shape))
+        read = llm.nbytes * share_of_a_step(shape, kind)
         prefill = seconds_of(lambda: llm.session().append(ids), 3)
         many = [llm.session() for _ in range(SESSIONS)]
         llm.append(many, [ids[:16]] * SESSIONS)
@@ -101,19 +102,13 @@ def measure(path: Path, kind: str, shape: Shape, bandwidth: float) -> list[dict[
     ]
 
 
-def weights_of(shape: Shape) -> int:
-    kv = shape.hidden // shape.heads * shape.kv_heads
-    layer = 2 * shape.hidden * (shape.hidden + kv) + 3 * shape.hidden * shape.ffn
-    return 2 * shape.vocab * shape.hidden + shape.layers * layer
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("command", choices=("check", "measure"))
     parser.add_argument("--types", nargs="+", help="weight types; check: all, measure: Q4_K Q8_0 BF16")
-    parser.add_argument("--shape", choices=SHAPES, help="check: tiny, measure: 7b/4")
+    parser.add_argument("--shape", choices=SHAPES, help="check: tiny, measure: 7b/4 and 30b-a3b/12")
     parser.add_argument("--tokens", type=int, default=300, help="of check")
     args = parser.parse_args()
     if args.command == "check":
@@ -122,16 +117,24 @@ def main() -> int:
             return check(list(args.types or TYPES), SHAPES[args.shape or "tiny"], args.tokens)
         mixtures = check(["Q8_0", "Q4_K", "BF16"], SHAPES["mixture"], args.tokens)
         return mixtures + check(list(TYPES), SHAPES["tiny"], args.tokens)
-    shape = SHAPES[args.shape or "7b/4"]
+    names = [args.shape] if args.shape else ["7b/4", "30b-a3b/12"]
     card = device.card_info()
     bandwidth = device.copy_bandwidth()
     print(
-        json.dumps({"card": card.name, "copy_bytes_per_second": bandwidth, "shape": vars(shape)}), flush=True
+        json.dumps(
+            {
+                "card": card.name,
+                "copy_bytes_per_second": bandwidth,
+                "shapes": {name: vars(SHAPES[name]) for name in names},
+            }
+        ),
+        flush=True,
     )
-    for kind in args.types or ("Q4_K", "Q8_0", "BF16"):
+    for name, kind in itertools.product(names, args.types or ("Q4_K", "Q8_0", "BF16")):
         with tempfile.TemporaryDirectory() as folder:
-            for figure in measure(write(Path(folder) / "m.gguf", shape, kind), kind, shape, bandwidth):
-                print(json.dumps(figure), flush=True)
+            path = write(Path(folder) / "m.gguf", SHAPES[name], kind)
+            for figure in measure(path, kind, SHAPES[name], bandwidth):
+                print(json.dumps({"shape": name} | figure), flush=True)
     return 0
 
 
