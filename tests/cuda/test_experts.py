@@ -152,8 +152,8 @@ def test_experts_of_different_types_are_refused_by_name(tmp_path: Path, forwards
 MIXES = [
     ("Q4_K", "Q4_K", "Q6_K", "Q8_0", "Q8_0", "Q8_0"),
     ("IQ2_XXS", "IQ3_S", "Q4_K", "Q6_K", "Q5_K", "Q5_1"),
-    ("Q4_0", "Q5_K", "BF16", "F16", "Q4_K", "Q6_K"),
-    ("F16", "BF16", "IQ4_NL", "F32", "Q8_0", "Q4_K"),
+    ("Q4_0", "Q5_K", "F32", "F16", "Q4_K", "Q6_K"),
+    ("F16", "F32", "IQ4_NL", "F32", "Q8_0", "Q4_K"),
 ]
 
 
