@@ -93,7 +93,16 @@ class Limits:
         program = cache / f"probe-{hashlib.sha256(text).hexdigest()[:12]}"
         if not program.exists():
             cache.mkdir(parents=True, exist_ok=True)
-            command = [compiler(), "-O3", "-std=c++17", "-pthread", f"-I{SOURCES}", str(source), "-o", str(program)]
+            command = [
+                compiler(),
+                "-O3",
+                "-std=c++17",
+                "-pthread",
+                f"-I{SOURCES}",
+                str(source),
+                "-o",
+                str(program),
+            ]
             subprocess.run(command, check=True, capture_output=True)
         command = [str(program), str(threads), str(min(model_bytes, LARGEST_READ))]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

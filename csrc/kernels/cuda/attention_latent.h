@@ -1,8 +1,9 @@
 // Attention to latents, which are keys and values in one and shared by all heads: a block of threads computes a segment
 // of 256 keys for up to sixteen rows, heads of a token as a rule. Latents come into shared memory 64 bytes of each key
 // at a time, the next while these are multiplied: a thread has two keys and eight rows. As values they are read again,
-// since weights are known when all keys were seen, and a segment's latents are more than a multiprocessor keeps: a thread
-// has two elements of each, for all rows. Latents of any type are read as floats: kernels/cpu/attention_latent.inl.
+// since weights are known when all keys were seen, and a segment's latents are more than a multiprocessor keeps: a
+// thread has two elements of each, for all rows. Latents of any type are read as floats:
+// kernels/cpu/attention_latent.inl.
 #pragma once
 #include <type_traits>
 
