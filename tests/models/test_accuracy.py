@@ -26,7 +26,11 @@ def all_logits(model: Path, reference: kl.Reference) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("name", "path"), [("smollm2-135m", "smollm2_path"), ("gemma-3-270m", "gemma3_path")]
+    ("name", "path"),
+    [
+        ("smollm2-135m", "smollm2_path"),
+        pytest.param("gemma-3-270m", "gemma3_path", marks=pytest.mark.slow),
+    ],
 )
 def test_mean_kl_is_not_above_that_of_llama_cpp(name: str, path: str, request: pytest.FixtureRequest) -> None:
     reference = kl.load(HERE / f"{name}.npz")

@@ -18,6 +18,7 @@ def test_smollm2(smollm2_path: Path) -> None:
     check_model(smollm2_path, few_ways(isas_here()), (71, 1, 18))
 
 
+@pytest.mark.slow
 def test_gemma3(gemma3_path: Path) -> None:
     check_model(gemma3_path, few_ways(isas_here()), (71, 1, 18))
 
