@@ -9,10 +9,10 @@ static FORCE_INLINE F32xL weights_of_four(const uint8_t* lines, int i) {
 
 // How four k are added to both chains, and where x keeps them.
 struct Bf16AsFloats {
-  static constexpr int TOKENS = FLOAT_TOKENS < 4 ? FLOAT_TOKENS : 4,
-                       COLUMNS = FLOAT_COLUMNS; // of tiles for many tokens
-  static constexpr int64_t X_FLOATS = 4;        // that four k of x take
-  static constexpr bool IN_TURN = true;         // ChainsInTurn pays
+  static constexpr int TOKENS = FLOAT_TOKENS < 4 ? FLOAT_TOKENS : 4; // of tiles for many tokens
+  static constexpr int COLUMNS = FLOAT_COLUMNS;
+  static constexpr int64_t X_FLOATS = 4; // that four k of x take
+  static constexpr bool IN_TURN = true;  // ChainsInTurn pays
 
   template <int T>
   static FORCE_INLINE void add(const uint8_t* lines, const float* x, int64_t stride, F32xL (&even)[T],
@@ -101,10 +101,10 @@ struct TilesBf16 {
       int64_t k = first;
       for (; k + 4 <= end; k += 4)
         UNROLL for (int i = 0; i < 4; i += 2) add(w, k, i + odd, x + k + i + odd, stride, sums);
-      static const float ZERO = 0;
+      const float zero = 0;
       for (int i = 0; k + i < end; i += 2) { // an odd k is filled up with zero
         const bool none = k + i + odd >= end;
-        add(w, k, i + odd, none ? &ZERO : x + k + i + odd, none ? 0 : stride, sums);
+        add(w, k, i + odd, none ? &zero : x + k + i + odd, none ? 0 : stride, sums);
       }
       UNROLL for (int t = 0; t < T; ++t) UNROLL for (int r = 0; r < R; ++r) out[t][r] = sums[t][r];
     }
